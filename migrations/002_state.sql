@@ -44,13 +44,14 @@ CREATE TABLE rotation_cycles (
     policy_id   integer NOT NULL REFERENCES rotation_policies (id) ON DELETE CASCADE,
     tick        timestamptz NOT NULL,
     state       text NOT NULL DEFAULT 'running',
-    catch_up    boolean NOT NULL DEFAULT false,
+    trigger     text NOT NULL DEFAULT 'schedule',
     window_ends timestamptz,                                -- null: until the next tick
     total       bigint NOT NULL DEFAULT 0,                  -- wallets that were due when it started
     detail      text NOT NULL DEFAULT '',
     started_at  timestamptz NOT NULL DEFAULT now(),
     ended_at    timestamptz,
     PRIMARY KEY (policy_id, tick),
+    CONSTRAINT rotation_cycles_trigger_known CHECK (trigger IN ('schedule', 'catchup', 'manual')),
     CONSTRAINT rotation_cycles_state_known
         CHECK (state IN ('running', 'completed', 'superseded', 'stopped', 'missed')),
     CONSTRAINT rotation_cycles_ended_when_over CHECK ((state = 'running') = (ended_at IS NULL))
@@ -114,6 +115,9 @@ CREATE TABLE rotations (
     actor             text,
     reason            text,
     refs              jsonb,
+    wish              text,                                 -- a person asked to end this attempt
+    wish_actor        text,
+    CONSTRAINT rotations_wish_known CHECK (wish IN ('abort', 'discard')),
     CONSTRAINT rotations_state_known
         CHECK (state IN ('waiting', 'opening', 'ceremony', 'prepared', 'promoted', 'failed')),
     CONSTRAINT rotations_trigger_known CHECK (trigger IN ('schedule', 'catchup', 'emergency', 'manual')),

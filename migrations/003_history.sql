@@ -22,6 +22,11 @@ CREATE TABLE share_set_history (
     PRIMARY KEY (wallet_id, seq),
     CONSTRAINT share_set_history_outcome_known CHECK (outcome IN
         ('baseline', 'activated', 'abandoned', 'rejected', 'failed', 'retired', 'reconciled')),
+    -- The hash does not tell null from empty or zero, so only one of them exists.
+    CONSTRAINT share_set_history_null_not_empty CHECK (trigger <> '' AND replaced <> '' AND actor <> ''
+        AND vendor_said <> '' AND length(key_fingerprint) > 0 AND policy_id <> 0
+        AND rotation_id <> '00000000-0000-0000-0000-000000000000'
+        AND attempt_id <> '00000000-0000-0000-0000-000000000000'),
     CONSTRAINT share_set_history_seq_positive CHECK (seq > 0),
     CONSTRAINT share_set_history_hash_is_sha256 CHECK (length(hash) = 32)
 );

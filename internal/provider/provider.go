@@ -54,6 +54,9 @@ type Refs struct {
 	// and after the ceremony.
 	ServerKeygenIDs    []string `json:"server_keygen_ids,omitempty"`
 	NewServerKeygenIDs []string `json:"new_server_keygen_ids,omitempty"`
+	// ShareSet is the pending share set of this attempt. It is kept here after
+	// the attempt is abandoned, so that Discard still knows what to take back.
+	ShareSet string `json:"share_set,omitempty"`
 	// Vendor is anything else, in the provider's own form.
 	Vendor json.RawMessage `json:"vendor,omitempty"`
 }

@@ -1,0 +1,128 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/rotatord/rotatord/internal/provider"
+)
+
+// CommittedStep says that the co-signer made the new share current, or that
+// no co-signer is involved.
+type CommittedStep struct {
+	WalletID  int64
+	AttemptID uuid.UUID
+	At        time.Time
+}
+
+// A retirement with nothing to clean up at the vendor is over now; the other
+// waits for its time.
+const committedSQL = `
+WITH c AS (
+    DELETE FROM rotations r USING unnest($2::bigint[], $3::uuid[], $4::timestamptz[]) t(wallet_id, attempt_id, at)
+     WHERE r.wallet_id = t.wallet_id AND r.attempt_id = t.attempt_id AND r.owner = $1 AND r.state = 'promoted'
+    RETURNING r.wallet_id, r.pending_share_set, r.policy_id, r.tick, t.at),
+gone AS (
+    DELETE FROM retirements x USING c
+     WHERE x.wallet_id = c.wallet_id AND x.new_share_set = c.pending_share_set AND x.due_at IS NULL),
+kept AS (
+    UPDATE retirements x SET committed_at = c.at, next_try = x.due_at FROM c
+     WHERE x.wallet_id = c.wallet_id AND x.new_share_set = c.pending_share_set AND x.due_at IS NOT NULL),
+n AS (
+    INSERT INTO cycle_counters (policy_id, tick, owner, succeeded)
+    SELECT policy_id, tick, $1, count(*) FROM c WHERE policy_id IS NOT NULL GROUP BY policy_id, tick
+    ON CONFLICT (policy_id, tick, owner) DO UPDATE SET succeeded = cycle_counters.succeeded + excluded.succeeded)
+SELECT wallet_id FROM c`
+
+// Committed closes rotations as succeeded.
+func (s *Store) Committed(ctx context.Context, owner int64, steps []CommittedStep) (map[int64]bool, error) {
+	return s.step(ctx, "closing rotations", committedSQL, owner,
+		column(steps, func(x CommittedStep) int64 { return x.WalletID }),
+		column(steps, func(x CommittedStep) uuid.UUID { return x.AttemptID }),
+		column(steps, func(x CommittedStep) time.Time { return x.At }))
+}
+
+// Retirement is an old share set whose clean-up at the vendor is due.
+type Retirement struct {
+	Wallet      Wallet
+	OldShareSet string
+	NewShareSet string
+	Attempts    int32
+	Refs        provider.Refs
+}
+
+// TakeRetirements takes up to limit due clean-ups in hand.
+func (s *Store) TakeRetirements(ctx context.Context, owner int64, limit int) ([]Retirement, error) {
+	rows, err := s.pool.Query(ctx, `
+		WITH due AS (
+		    SELECT wallet_id, new_share_set FROM retirements
+		     WHERE owner IS NULL AND committed_at IS NOT NULL AND next_try <= now()
+		     ORDER BY wallet_id LIMIT $2 FOR UPDATE SKIP LOCKED)
+		UPDATE retirements x SET owner = $1 FROM due, wallets w
+		 WHERE x.wallet_id = due.wallet_id AND x.new_share_set = due.new_share_set AND w.id = x.wallet_id
+		   AND EXISTS (SELECT FROM replicas WHERE epoch = $1)
+		RETURNING w.id, w.provider, w.external_id, coalesce(w.address, ''), coalesce(w.chain, ''), w.settings,
+		          x.old_share_set, x.new_share_set, x.attempts, coalesce(x.refs, '{}')`, owner, limit)
+	if err != nil {
+		return nil, fmt.Errorf("taking due retirements: %w", err)
+	}
+	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Retirement, error) {
+		var r Retirement
+		err := row.Scan(&r.Wallet.ID, &r.Wallet.Provider, &r.Wallet.ExternalID, &r.Wallet.Address, &r.Wallet.Chain,
+			&r.Wallet.Settings, &r.OldShareSet, &r.NewShareSet, &r.Attempts, &r.Refs)
+		return r, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("taking due retirements: %w", err)
+	}
+	return due, nil
+}
+
+// RetirementDone closes a retirement and records in the history who said that
+// the old set is gone.
+func (s *Store) RetirementDone(ctx context.Context, owner int64, r Retirement, vendorSaid string) error {
+	err := s.inTx(ctx, func(tx pgx.Tx) error {
+		var head Head
+		if err := tx.QueryRow(ctx, `SELECT seq, hash, generation FROM wallet_state WHERE wallet_id = $1 FOR NO KEY UPDATE`,
+			r.Wallet.ID).Scan(&head.Seq, &head.Hash, &head.Generation); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `DELETE FROM retirements WHERE wallet_id = $1 AND new_share_set = $2 AND owner = $3`,
+			r.Wallet.ID, r.NewShareSet, owner)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() != 1 {
+			return ErrNotRecorded
+		}
+		e := Follow(head, HistoryRow{WalletID: r.Wallet.ID, Generation: head.Generation, Outcome: Retired, DecidedAt: s.Now(),
+			ShareSet: r.OldShareSet, VendorSaid: vendorSaid})
+		if _, err := tx.Exec(ctx, `UPDATE wallet_state SET seq = $2, hash = $3 WHERE wallet_id = $1`,
+			r.Wallet.ID, e.Row.Seq, e.hash); err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `
+			INSERT INTO share_set_history (wallet_id, seq, generation, outcome, decided_at, share_set, vendor_said, hash)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+			r.Wallet.ID, e.Row.Seq, e.Row.Generation, e.Row.Outcome, e.Row.DecidedAt, e.Row.ShareSet, null(e.Row.VendorSaid), e.hash)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("closing the retirement of wallet %d: %w", r.Wallet.ID, err)
+	}
+	return nil
+}
+
+// RetirementFailed puts a retirement back until nextTry (zero: until a person
+// acts on the attention it gets).
+func (s *Store) RetirementFailed(ctx context.Context, owner int64, r Retirement, nextTry time.Time, message string, attention Attention) error {
+	return s.one(ctx, "putting a retirement back", `
+		UPDATE retirements SET owner = NULL, attempts = attempts + 1, next_try = $4, error = $5, attention = $6::text,
+		       attention_since = CASE WHEN $6::text IS NULL THEN NULL ELSE coalesce(attention_since, now()) END
+		 WHERE wallet_id = $2 AND new_share_set = $3 AND owner = $1`,
+		owner, r.Wallet.ID, r.NewShareSet, nullTime(nextTry), message, null(string(attention)))
+}
