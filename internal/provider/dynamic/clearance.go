@@ -51,7 +51,7 @@ type clearance struct {
 	shares   int    // client shares, each of them a location in the swap
 }
 
-// clear decides whether a wallet may be refreshed.
+// clearanceOf decides whether a wallet may be refreshed.
 //
 // A share backed up at the vendor, in a cloud drive or with a delegate would
 // stay there as it is and be worthless after the swap; whoever relies on it
@@ -60,7 +60,7 @@ type clearance struct {
 // means that this backend or this token does not show them, not that there are
 // no other backups. The operator's settings can speak in that case, and only
 // in that case.
-func clear(v walletView, s settings) (clearance, error) {
+func clearanceOf(v walletView, s settings) (clearance, error) {
 	refuse := func(format string, args ...any) (clearance, error) {
 		return clearance{}, fmt.Errorf(format+": a refresh would lose recovery", args...)
 	}

@@ -27,7 +27,7 @@ func (p *Provider) Inspect(ctx context.Context, w provider.Wallet) (provider.Ins
 		return provider.Inspection{}, err
 	}
 	found := provider.Inspection{ActiveShareSet: v.ShareSet, Address: v.Address, Chain: v.Chain}
-	cl, err := clear(v, s)
+	cl, err := clearanceOf(v, s)
 	if err != nil {
 		return found, provider.Errorf(provider.Terminal, provider.ReasonInvalidState, "refusing wallet %s: %w", w.ExternalID, err)
 	}

@@ -129,6 +129,9 @@ func (o *Options) httpClient() *http.Client {
 		// busy fleet. There is no upper limit on connections in use: one wallet
 		// must never wait for another's event stream.
 		t.MaxIdleConnsPerHost = 64
+		// Shorter than the 60 s after which load balancers commonly hang up: a
+		// refresh written to a connection that is just being closed is in doubt.
+		t.IdleConnTimeout = 30 * time.Second
 		c.Transport = t
 	}
 	c.Timeout = 0

@@ -29,7 +29,7 @@ type walletView struct {
 	KeyShares    []keyShare `json:"keyShares"`
 }
 
-// credential is a wallet as part of a user. The vendor's wallet clients read it
+// walletCredential is a wallet as part of a user. The vendor's wallet clients read it
 // in camel case, its API client in snake case; both are in use.
 type walletCredential struct {
 	ID              string     `json:"id"`
