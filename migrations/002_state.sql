@@ -147,8 +147,8 @@ CREATE TRIGGER rotations_transition_insert BEFORE INSERT ON rotations FOR EACH R
 CREATE TRIGGER rotations_transition_update BEFORE UPDATE OF state ON rotations FOR EACH ROW
     WHEN (OLD.state <> NEW.state AND (OLD.state, NEW.state) NOT IN (
         ('waiting', 'opening'), ('waiting', 'failed'),
-        ('opening', 'ceremony'), ('opening', 'waiting'), ('opening', 'failed'),
-        ('ceremony', 'prepared'), ('ceremony', 'waiting'), ('ceremony', 'failed'),
+        ('opening', 'ceremony'), ('opening', 'waiting'),
+        ('ceremony', 'prepared'), ('ceremony', 'waiting'),
         ('prepared', 'promoted'), ('prepared', 'waiting'),
         ('failed', 'waiting')))
     EXECUTE FUNCTION rotations_refuse_transition();

@@ -137,7 +137,7 @@ func requestRetry(ctx context.Context, tx pgx.Tx, q Request) (string, error) {
 	tag, err := tx.Exec(ctx, `
 		UPDATE rotations SET state = CASE WHEN state = 'failed' THEN 'waiting' ELSE state END,
 		       attempt = CASE WHEN state IN ('failed', 'waiting') THEN 0 ELSE attempt END,
-		       next_check = now(), attention = NULL, attention_since = NULL
+		       next_check = now(), attention = NULL, attention_since = NULL, error_class = NULL
 		 WHERE wallet_id = $1 AND owner IS NULL`, q.WalletID)
 	if err != nil {
 		return "", err

@@ -22,6 +22,7 @@ type Wallet struct {
 	PublicKey  string // as the operator gave it; may be empty
 	CoSigner   string // empty: the provider's default
 	Settings   json.RawMessage
+	Off        bool // disabled or paused by a person
 }
 
 // Rotation is an open rotation with its wallet and the head of its history.
@@ -44,6 +45,8 @@ type Rotation struct {
 	InDoubtSince    time.Time
 	NextCheck       time.Time
 	Attention       Attention
+	ErrorClass      provider.Class // of the last failure; empty: none since it was claimed or retried
+	Error           string
 	OldShareSet     string
 	PendingShareSet string
 	Fingerprint     string
@@ -60,10 +63,10 @@ const rotationColumns = `
 	coalesce(p.name, ''), coalesce((ps.running_spec->>'max_attempts')::int, p.max_attempts, 1),
 	r.tick, r.trigger, coalesce(r.actor, ''), r.state, r.attempt, r.discard_pending,
 	r.claimed_at, r.opened_at, r.prepared_at, r.promoted_at, r.in_doubt_since, r.next_check,
-	coalesce(r.attention, ''), coalesce(r.old_share_set, ''), coalesce(r.pending_share_set, ''),
+	coalesce(r.attention, ''), coalesce(r.error_class, ''), coalesce(r.error, ''), coalesce(r.old_share_set, ''), coalesce(r.pending_share_set, ''),
 	coalesce(r.fingerprint, ''), r.refs, coalesce(r.wish, ''), coalesce(r.wish_actor, ''),
 	w.id, w.provider, w.external_id, coalesce(w.address, ''), coalesce(w.chain, ''), coalesce(w.public_key, ''),
-	coalesce(w.cosigner, ''), w.settings,
+	coalesce(w.cosigner, ''), w.settings, NOT w.enabled OR w.paused_reason IS NOT NULL,
 	s.seq, s.hash, s.generation, coalesce(s.active_share_set, ''), coalesce(s.public_key, ''), s.cycle_at`
 
 func scanRotation(row pgx.CollectableRow) (*Rotation, error) {
@@ -76,9 +79,9 @@ func scanRotation(row pgx.CollectableRow) (*Rotation, error) {
 	err := row.Scan(&r.RotationID, &r.AttemptID, &r.PolicyID, &r.Policy, &r.MaxAttempts,
 		&r.Tick, &r.Trigger, &r.Actor, &r.State, &r.Attempt, &r.DiscardPending,
 		&r.ClaimedAt, &opened, &prepared, &promoted, &doubt, &next,
-		&r.Attention, &r.OldShareSet, &r.PendingShareSet, &r.Fingerprint, &refs, &r.Wish, &r.WishActor,
+		&r.Attention, &r.ErrorClass, &r.Error, &r.OldShareSet, &r.PendingShareSet, &r.Fingerprint, &refs, &r.Wish, &r.WishActor,
 		&r.Wallet.ID, &r.Wallet.Provider, &r.Wallet.ExternalID, &r.Wallet.Address, &r.Wallet.Chain, &r.Wallet.PublicKey,
-		&r.Wallet.CoSigner, &r.Wallet.Settings,
+		&r.Wallet.CoSigner, &r.Wallet.Settings, &r.Wallet.Off,
 		&r.Head.Seq, &r.Head.Hash, &r.Head.Generation, &r.Head.ActiveShareSet, &r.Head.PublicKey, &r.Head.CycleAt)
 	if err != nil {
 		return nil, err

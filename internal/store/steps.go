@@ -147,6 +147,37 @@ func (s *Store) Park(ctx context.Context, owner int64, steps []ParkStep) (map[in
 		column(steps, func(x ParkStep) time.Time { return x.At }))
 }
 
+// RetreatStep takes an opening rotation back to waiting, because the vendor
+// certainly opened nothing.
+type RetreatStep struct {
+	WalletID  int64
+	AttemptID uuid.UUID
+	NextCheck time.Time
+	Class     provider.Class
+	Error     string
+	Attempt   int32
+}
+
+const retreatSQL = `
+UPDATE rotations r
+   SET state = 'waiting', next_check = t.next_check, error_class = t.class, error = t.error, attempt = t.attempt
+  FROM unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::int[])
+       t(wallet_id, attempt_id, next_check, class, error, attempt)
+ WHERE r.wallet_id = t.wallet_id AND r.owner = $1 AND r.attempt_id = t.attempt_id AND r.state = 'opening'
+RETURNING r.wallet_id`
+
+// Retreat records attempts that opened nothing. There is no share set whose
+// fate would have to be told, so the history gets no row.
+func (s *Store) Retreat(ctx context.Context, owner int64, steps []RetreatStep) (map[int64]bool, error) {
+	return s.step(ctx, "taking attempts back", retreatSQL, owner,
+		column(steps, func(x RetreatStep) int64 { return x.WalletID }),
+		column(steps, func(x RetreatStep) uuid.UUID { return x.AttemptID }),
+		column(steps, func(x RetreatStep) *time.Time { return nullTime(x.NextCheck) }),
+		column(steps, func(x RetreatStep) string { return string(x.Class) }),
+		column(steps, func(x RetreatStep) string { return x.Error }),
+		column(steps, func(x RetreatStep) int32 { return x.Attempt }))
+}
+
 // MarkInDoubt records that a call which swaps the share set was sent and its
 // outcome is unknown, while the rotation stays in prepared and in hand.
 func (s *Store) MarkInDoubt(ctx context.Context, owner int64, walletID int64, at time.Time) error {

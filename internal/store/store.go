@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -12,10 +11,6 @@ import (
 
 	"github.com/rotatord/rotatord/migrations"
 )
-
-// ErrNotRecorded says that the database refused a row: it is no longer in the
-// expected state, or belongs to another replica. Nothing of that row changed.
-var ErrNotRecorded = errors.New("the rotation is not where this replica left it")
 
 // Options of Open.
 type Options struct {
