@@ -16,6 +16,11 @@ SELECT h.wallet_id, w.provider, w.external_id, h.generation, h.share_set AS prov
   JOIN wallets w ON w.id = h.wallet_id
   JOIN wallet_state s ON s.wallet_id = h.wallet_id
  WHERE h.outcome <> 'retired'
+   -- A set that was given up and found active later is shown once.
+   AND (h.outcome IN ('baseline', 'activated', 'reconciled') OR NOT EXISTS (
+        SELECT FROM share_set_history n
+         WHERE n.wallet_id = h.wallet_id AND n.seq > h.seq AND n.share_set = h.share_set
+           AND h.share_set <> '' AND n.outcome IN ('activated', 'reconciled')))
 UNION ALL
 SELECT r.wallet_id, w.provider, w.external_id, s.generation + 1, r.pending_share_set,
        'pending', r.opened_at, NULL, NULL, r.rotation_id
@@ -80,6 +85,9 @@ SELECT a.wallet_id, p.name AS policy, a.reason, a.since, a.detail,
          WHEN 'promote_refused' THEN 'ask the vendor why; then request retry, or check that the old set is active and request discard'
          WHEN 'in_doubt' THEN 'the vendor cannot be asked whether it swapped the share set; when it answers, request retry'
          WHEN 'commit_pending' THEN 'the vendor swapped but the co-signer has not committed: bring the co-signer back; signing may fail until then'
+         WHEN 'promotion_stuck' THEN 'the new share set is prepared and cannot be promoted; mend the cause that the error names, it then goes on by itself'
+         WHEN 'waits_for_approval' THEN 'let those approve whom the detail names, at the vendor'
+         WHEN 'waits_for_approval' THEN 'the vendor waits for people to approve; the detail says for whom. Nothing to do here'
          WHEN 'attempts_used_up' THEN 'look at the error; the next tick tries again by itself, or request retry'
          ELSE 'look at the error, mend its cause, then request retry'
        END AS next_step

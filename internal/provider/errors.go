@@ -41,6 +41,10 @@ const (
 	ReasonInternal         Reason = "internal"
 )
 
+// Reasons are all of them.
+var Reasons = []Reason{ReasonTimeout, ReasonRateLimited, ReasonAuth, ReasonPartyUnavailable, ReasonVerification,
+	ReasonProviderError, ReasonInvalidState, ReasonCoSigner, ReasonInternal}
+
 // Error is a classified failure. Its text is for operators: one sentence, no
 // response body, no token, no header.
 type Error struct {

@@ -107,7 +107,8 @@ type Provider interface {
 	CoSigned() bool
 
 	// Inspect reads the vendor's view of the wallet. It changes nothing. A
-	// wallet whose rotation would lose recovery is refused as Terminal.
+	// wallet whose rotation would lose recovery is refused as Terminal, with
+	// what was found beside the error.
 	Inspect(ctx context.Context, w Wallet) (Inspection, error)
 
 	// Open starts an attempt at the vendor and checkpoints every reference it

@@ -51,6 +51,7 @@ const (
 	AttemptsUsedUp    Attention = "attempts_used_up"
 	Mismatch          Attention = "verification"
 	NeedsPerson       Attention = "terminal"
+	PromotionStuck    Attention = "promotion_stuck"
 	WaitsForApproval  Attention = "waits_for_approval"
 )
 

@@ -1,0 +1,244 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/rotatord/rotatord/internal/cosigner"
+	"github.com/rotatord/rotatord/internal/provider"
+	"github.com/rotatord/rotatord/internal/store"
+)
+
+// statusPoll is how often a running ceremony is asked about at the co-signer.
+const statusPoll = 250 * time.Millisecond
+
+// open begins the attempt at the vendor. Its intent is durable.
+func (j *job) open(ctx context.Context, p provider.Provider) (done bool, err error) {
+	// The call's deadline bounds Open; the session that it returns outlives it
+	// and ends with ctx.
+	calling, cancel, err := j.call(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer cancel()
+	started := time.Now()
+	session, err := p.Open(calling, j.attempt(), j.checkpointer())
+	if err != nil {
+		return j.failed(err)
+	}
+	j.session = session
+	j.Metrics.phase(j.r, "open", started)
+	return false, nil
+}
+
+// checkpointer makes what Open or Await obtained durable.
+func (j *job) checkpointer() provider.Checkpoint {
+	return func(ctx context.Context, pending string, refs provider.Refs) error {
+		r := j.r
+		if pending != "" && pending == r.OldShareSet {
+			return mismatch("the vendor named the active share set %s as the pending one", pending)
+		}
+		refs.ShareSet = pending
+		if err := j.checkpoint.record(ctx, j.Lease.Epoch(), store.CheckpointStep{
+			WalletID: r.Wallet.ID, AttemptID: r.AttemptID, PendingShareSet: pending, Refs: refs,
+		}); err != nil {
+			return recording(err)
+		}
+		r.Refs = refs
+		if pending != "" {
+			r.State, r.PendingShareSet = store.Ceremony, pending
+		}
+		return nil
+	}
+}
+
+// ceremony handles a rotation in opening or ceremony: the new shares are being
+// made. Without a session here, the attempt was opened by another process or
+// was parked, and the provider says whether it can go on.
+func (j *job) ceremony(ctx context.Context, p provider.Provider) (done bool, err error) {
+	r := j.r
+	if r.Wish == store.WishAbort {
+		return j.failed(provider.Errorf(provider.Retryable, provider.ReasonInvalidState, "aborted by %s", r.WishActor))
+	}
+	if j.session == nil {
+		calling, cancel, err := j.call(ctx)
+		if err != nil {
+			return false, err
+		}
+		defer cancel()
+		if j.session, err = p.Resume(calling, j.attempt(), j.checkpointer()); err != nil {
+			return j.failed(j.lost(err))
+		}
+	}
+	if r.State == store.Opening {
+		return j.failed(provider.Errorf(provider.InDoubt, provider.ReasonInternal,
+			"the vendor's reference of the pending share set was never told"))
+	}
+	if err := j.ensureKnown(ctx, p); err != nil {
+		return j.failed(err)
+	}
+
+	started := time.Now()
+	limited, cancel := context.WithTimeout(ctx, j.Timing.Ceremony)
+	defer cancel()
+	status, ready, err := j.bothParties(limited, p)
+	if err != nil {
+		if ctx.Err() != nil {
+			return false, ctx.Err()
+		}
+		return j.failed(j.late(limited, err))
+	}
+	if !ready.Ready {
+		return j.notYet(ready)
+	}
+	if err := j.verify(p, status, ready); err != nil {
+		return j.failed(attention(store.Mismatch, err))
+	}
+	now := j.Store.Now()
+	if err := j.prepared.record(ctx, j.Lease.Epoch(), store.PreparedStep{
+		WalletID: r.Wallet.ID, AttemptID: r.AttemptID, PendingShareSet: r.PendingShareSet, Fingerprint: status.Fingerprint, At: now,
+	}); err != nil {
+		return false, err
+	}
+	r.State, r.Fingerprint, r.PreparedAt = store.Prepared, status.Fingerprint, now
+	j.fresh = true
+	j.Metrics.phase(r, "ceremony", started)
+	j.log.Info("prepared", "attempt_id", r.AttemptID, "share_set", r.PendingShareSet)
+	return false, nil
+}
+
+// bothParties waits until co-signer and vendor have both said that their side
+// is complete, or one of them failed.
+func (j *job) bothParties(ctx context.Context, p provider.Provider) (status cosigner.Status, ready provider.Readiness, err error) {
+	g, ctx := errgroup.WithContext(ctx)
+	if p.CoSigned() {
+		g.Go(func() (err error) {
+			status, err = j.coSign(ctx)
+			return err
+		})
+	}
+	g.Go(func() (err error) {
+		for {
+			ready, err = j.session.Await(ctx)
+			// Where a co-signer takes part, the room lives in this process and
+			// is waited for here; everything else is parked.
+			if err != nil || ready.Ready || !p.CoSigned() {
+				return err
+			}
+			if !pause(ctx, max(ready.CheckAgain, statusPoll)) {
+				return ctx.Err()
+			}
+		}
+	})
+	return status, ready, g.Wait()
+}
+
+// coSign lets the co-signer take part, and waits until its new share is
+// durable.
+func (j *job) coSign(ctx context.Context) (cosigner.Status, error) {
+	c, err := j.coSigner()
+	if err != nil {
+		return cosigner.Status{}, err
+	}
+	r := j.r
+	ask := func(f func(context.Context) (cosigner.Status, error)) (cosigner.Status, error) {
+		calling, cancel, err := j.call(ctx)
+		if err != nil {
+			return cosigner.Status{}, err
+		}
+		defer cancel()
+		return f(calling)
+	}
+	s, err := ask(func(ctx context.Context) (cosigner.Status, error) {
+		return c.Start(ctx, cosigner.Ceremony{
+			CeremonyID: r.AttemptID, Provider: r.Wallet.Provider, Wallet: r.Wallet.ExternalID,
+			Address: j.known.Address, Chain: j.known.Chain, RoomID: r.Refs.Room,
+			ShareSetID: r.PendingShareSet, PreviousShareSetID: r.OldShareSet,
+			ServerKeygenIDs: r.Refs.ServerKeygenIDs, NewServerKeygenIDs: r.Refs.NewServerKeygenIDs,
+		})
+	})
+	if err != nil {
+		return s, fmt.Errorf("starting the ceremony at the co-signer: %w", err)
+	}
+	for s.State == cosigner.Running {
+		if !pause(ctx, statusPoll) {
+			return s, ctx.Err()
+		}
+		if s, err = ask(func(ctx context.Context) (cosigner.Status, error) { return c.Status(ctx, r.AttemptID) }); err != nil {
+			return s, fmt.Errorf("asking the co-signer about the ceremony: %w", err)
+		}
+	}
+	if s.State == cosigner.Failed || s.State == cosigner.Aborted {
+		return s, provider.Errorf(provider.Retryable, provider.ReasonCoSigner, "co-signer %s says that the ceremony %s", c.Name(), s.State)
+	}
+	return s, nil
+}
+
+// verify is what prepared promises.
+func (j *job) verify(p provider.Provider, s cosigner.Status, ready provider.Readiness) error {
+	r := j.r
+	if ready.ShareSet != r.PendingShareSet {
+		return mismatch("the vendor completed %s, pending is share set %s", quoted(ready.ShareSet), r.PendingShareSet)
+	}
+	if ready.PublicKey != "" && !sameHex(ready.PublicKey, r.Head.PublicKey) {
+		return mismatch("the vendor's new share set has public key %s, on record is %s", ready.PublicKey, r.Head.PublicKey)
+	}
+	if p.CoSigned() {
+		return fits(s, r.PendingShareSet, r.Head.PublicKey, j.known.Address)
+	}
+	if ready.PublicKey == "" {
+		return mismatch("nobody tells the public key of the new share set")
+	}
+	return nil
+}
+
+// notYet parks a rotation whose vendor waits for somebody.
+func (j *job) notYet(ready provider.Readiness) (done bool, err error) {
+	r := j.r
+	now := j.Store.Now()
+	if now.After(r.OpenedAt.Add(j.Timing.Approval)) {
+		return j.failed(provider.Errorf(provider.Retryable, provider.ReasonPartyUnavailable,
+			"nobody approved within %s; waited for %s", j.Timing.Approval, ready.WaitsFor))
+	}
+	step := store.ParkStep{NextCheck: now.Add(max(ready.CheckAgain, time.Second)), Error: ready.WaitsFor}
+	if ready.WaitsFor != "" {
+		step.Attention = store.WaitsForApproval
+	}
+	j.closeSession()
+	return true, j.recordPark(step)
+}
+
+// lost turns "the ceremony died with its process" into what it means for the
+// state: with a recorded set the attempt is simply given up, without one a set
+// may exist that nobody can name.
+func (j *job) lost(err error) error {
+	if !errors.Is(err, provider.ErrSessionLost) {
+		return err
+	}
+	if j.r.State == store.Opening {
+		return provider.Errorf(provider.InDoubt, provider.ReasonInternal, "the process ended while the vendor was asked to open: %w", err)
+	}
+	return provider.Errorf(provider.Retryable, provider.ReasonInternal, "%w", err)
+}
+
+// late names a ceremony that ran out of time.
+func (j *job) late(limited context.Context, err error) error {
+	if limited.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
+		return provider.Errorf(provider.Retryable, provider.ReasonTimeout, "the ceremony was not complete within %s", j.Timing.Ceremony)
+	}
+	return err
+}
+
+// ensureKnown makes sure that the vendor was looked at in this process: the address
+// that the new share must have comes from there.
+func (j *job) ensureKnown(ctx context.Context, p provider.Provider) error {
+	if j.known.ActiveShareSet != "" {
+		return nil
+	}
+	_, err := j.inspect(ctx, p)
+	return err
+}

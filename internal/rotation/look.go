@@ -1,0 +1,176 @@
+package rotation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/rotatord/rotatord/internal/cosigner"
+	"github.com/rotatord/rotatord/internal/provider"
+	"github.com/rotatord/rotatord/internal/store"
+)
+
+var errUnknown = cosigner.ErrUnknown
+
+// look is rules 1 and 2: it compares vendor, co-signer and record before an
+// attempt, records the baseline of a wallet that has none, and brings the
+// record up to a share set that was activated without it.
+func (j *job) look(ctx context.Context, p provider.Provider) error {
+	v, err := j.inspect(ctx, p)
+	if err != nil {
+		return fmt.Errorf("looking at the wallet: %w", err)
+	}
+	var held cosigner.WalletStatus
+	if p.CoSigned() {
+		if held, err = j.held(ctx); err != nil {
+			return err
+		}
+	}
+	if j.r.Head.ActiveShareSet == "" {
+		key, err := baselineKey(j.r.Wallet, p.CoSigned(), v, held)
+		if err != nil {
+			return attention(store.BaselineMismatch, err)
+		}
+		return j.recordBaseline(ctx, v, key)
+	}
+	if err := sameKey(j.r.Head.PublicKey, v, p.CoSigned(), held); err != nil {
+		return attention(store.Mismatch, err)
+	}
+	if v.ActiveShareSet != j.r.Head.ActiveShareSet {
+		if err := j.reconcile(ctx, p, v, held); err != nil {
+			return err
+		}
+	}
+	if p.CoSigned() {
+		return j.settleCoSigner(ctx, held)
+	}
+	return nil
+}
+
+// inspect asks the vendor, and remembers the answer.
+func (j *job) inspect(ctx context.Context, p provider.Provider) (provider.Inspection, error) {
+	ctx, cancel := context.WithTimeout(ctx, j.Timing.Call)
+	defer cancel()
+	v, err := p.Inspect(ctx, j.wallet())
+	if err == nil && v.ActiveShareSet == "" {
+		err = provider.Errorf(provider.Terminal, provider.ReasonInvalidState, "the vendor names no active share set for this wallet")
+	}
+	if v.ActiveShareSet != "" {
+		j.known = v
+	}
+	return v, err
+}
+
+// active asks the vendor which share set it uses. From the commit point on
+// nothing else is of interest: that the wallet must not be refreshed (again)
+// does not keep a swap from being finished.
+func (j *job) active(ctx context.Context, p provider.Provider) (string, error) {
+	v, err := j.inspect(ctx, p)
+	if class, _ := provider.ClassOf(err); err != nil && (class != provider.Terminal || v.ActiveShareSet == "") {
+		return "", fmt.Errorf("asking which share set is active: %w", err)
+	}
+	return v.ActiveShareSet, nil
+}
+
+// held asks the co-signer what it holds for the wallet.
+func (j *job) held(ctx context.Context) (cosigner.WalletStatus, error) {
+	c, err := j.coSigner()
+	if err != nil {
+		return cosigner.WalletStatus{}, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, j.Timing.Call)
+	defer cancel()
+	held, err := c.Wallet(ctx, j.r.Wallet.Provider, j.r.Wallet.ExternalID)
+	if errors.Is(err, errUnknown) {
+		return cosigner.WalletStatus{}, provider.Errorf(provider.Terminal, provider.ReasonCoSigner,
+			"co-signer %s holds no share of this wallet", c.Name())
+	}
+	if err != nil {
+		return cosigner.WalletStatus{}, fmt.Errorf("asking the co-signer what it holds: %w", err)
+	}
+	return held, nil
+}
+
+// recordBaseline is what every later check compares with.
+func (j *job) recordBaseline(ctx context.Context, v provider.Inspection, publicKey string) error {
+	r := j.r
+	e := store.Follow(r.Head, store.HistoryRow{WalletID: r.Wallet.ID, Generation: r.Head.Generation, PolicyID: r.PolicyID,
+		Outcome: store.Baseline, DecidedAt: j.Store.Now(), RotationID: r.RotationID, ShareSet: v.ActiveShareSet,
+		KeyFingerprint: store.KeyFingerprint(publicKey), Actor: r.Actor})
+	if err := j.baseline.record(ctx, j.Lease.Epoch(), store.BaselineStep{Entry: e, PublicKey: publicKey}); err != nil {
+		return recording(err)
+	}
+	r.Head = e.Head(r.Head)
+	r.Head.PublicKey = publicKey
+	j.log.Info("baseline recorded", "share_set", v.ActiveShareSet)
+	return nil
+}
+
+// reconcile is for a vendor whose active set is not the one on record: after a
+// restore or failover of our database, or a rotation by hand. If the co-signer
+// holds the vendor's set, nothing is lost and the record follows; else a
+// person must look.
+func (j *job) reconcile(ctx context.Context, p provider.Provider, v provider.Inspection, held cosigner.WalletStatus) error {
+	r := j.r
+	if !p.CoSigned() || !holds(held, v.ActiveShareSet) {
+		return attention(store.Drift, provider.Errorf(provider.Verification, provider.ReasonVerification,
+			"the vendor uses share set %s, on record is %s, and the co-signer does not hold the vendor's", v.ActiveShareSet, r.Head.ActiveShareSet))
+	}
+	e := store.Follow(r.Head, store.HistoryRow{WalletID: r.Wallet.ID, Generation: r.Head.Generation + 1, PolicyID: r.PolicyID,
+		Outcome: store.Reconciled, Trigger: r.Trigger, Tick: r.Tick, DecidedAt: j.Store.Now(), RotationID: r.RotationID,
+		ShareSet: v.ActiveShareSet, Replaced: r.Head.ActiveShareSet, KeyFingerprint: store.KeyFingerprint(r.Head.PublicKey), Actor: r.Actor})
+	taken, err := j.Store.Reconcile(ctx, j.Lease.Epoch(), []store.Entry{e})
+	if err == nil && !taken[r.Wallet.ID] {
+		err = store.ErrNotRecorded
+	}
+	if err != nil {
+		return recording(err)
+	}
+	j.log.Warn("record reconciled with the vendor", "share_set", v.ActiveShareSet, "replaced", r.Head.ActiveShareSet)
+	r.Head = e.Head(r.Head)
+	j.Metrics.result(r, "reconciled")
+	return nil
+}
+
+// settleCoSigner makes sure that the co-signer's current share is the one that
+// fits the active set; a commit that never reached it is made up for here.
+func (j *job) settleCoSigner(ctx context.Context, held cosigner.WalletStatus) error {
+	active := j.r.Head.ActiveShareSet
+	if held.CurrentShareSetID == active {
+		return nil
+	}
+	for _, share := range held.Prepared {
+		if share.ShareSetID != active || share.State != cosigner.Prepared {
+			continue
+		}
+		return j.commitAt(ctx, share.CeremonyID, cosigner.Commit{ShareSetID: active, Fingerprint: share.Fingerprint})
+	}
+	return attention(store.KeyAtRisk, provider.Errorf(provider.Verification, provider.ReasonVerification,
+		"the vendor's active share set is %s, but the co-signer's current share is of %s", active, quoted(held.CurrentShareSetID)))
+}
+
+// commitAt asks the co-signer to make a share current.
+func (j *job) commitAt(ctx context.Context, ceremony uuid.UUID, commit cosigner.Commit) error {
+	c, err := j.coSigner()
+	if err != nil {
+		return err
+	}
+	ctx, cancel, err := j.call(ctx)
+	if err != nil {
+		return err
+	}
+	defer cancel()
+	if _, err := c.Commit(ctx, ceremony, commit); err != nil {
+		return fmt.Errorf("committing at the co-signer: %w", err)
+	}
+	return nil
+}
+
+func quoted(shareSet string) string {
+	if shareSet == "" {
+		return "no share set"
+	}
+	return "share set " + shareSet
+}

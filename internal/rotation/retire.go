@@ -1,0 +1,75 @@
+package rotation
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rotatord/rotatord/internal/provider"
+	"github.com/rotatord/rotatord/internal/store"
+)
+
+const (
+	// retireBatch is how many old share sets are cleaned up at a time; there is
+	// no hurry.
+	retireBatch = 16
+	// retireAttempts is how often a clean-up is tried before a person hears of
+	// it; it is tried on.
+	retireAttempts = 5
+)
+
+// Retire cleans up the old share sets whose grace period is over (rule 7), and
+// returns how many it tried.
+func (e *Engine) Retire(ctx context.Context) (int, error) {
+	due, err := e.Store.TakeRetirements(ctx, e.Lease.Epoch(), retireBatch)
+	if err != nil {
+		return 0, err
+	}
+	var wg sync.WaitGroup
+	for _, d := range due {
+		wg.Go(func() {
+			if err := e.retireOne(ctx, d); err != nil {
+				e.Log.Error("recording a retirement failed", "wallet_id", d.Wallet.ID, "error", err)
+			}
+		})
+	}
+	wg.Wait()
+	return len(due), nil
+}
+
+func (e *Engine) retireOne(ctx context.Context, d store.Retirement) error {
+	p := e.Providers[d.Wallet.Provider]
+	err := fmt.Errorf("provider %s is not in the configuration of this daemon", d.Wallet.Provider)
+	if p != nil {
+		calling, cancel := context.WithTimeout(ctx, min(e.Timing.Call, max(time.Until(e.Lease.Until()), 0)))
+		err = p.Retire(calling, provider.Retirement{
+			Wallet: provider.Wallet{ID: d.Wallet.ID, ExternalID: d.Wallet.ExternalID, Address: d.Wallet.Address,
+				Chain: d.Wallet.Chain, Settings: d.Wallet.Settings},
+			OldShareSet: d.OldShareSet, NewShareSet: d.NewShareSet, Refs: d.Refs,
+		})
+		cancel()
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err == nil {
+		e.Log.Info("old share set retired", "wallet_id", d.Wallet.ID, "share_set", d.OldShareSet)
+		return e.Store.RetirementDone(ctx, e.Lease.Epoch(), d, "the vendor accepted the clean-up")
+	}
+	class, reason := provider.ClassOf(err)
+	e.Metrics.failures.WithLabelValues(d.Wallet.Provider, string(reason)).Inc()
+	next := e.Store.Now().Add(max(provider.RetryAfter(err), backoff(e.Timing, d.Attempts+1)))
+	var a store.Attention
+	switch {
+	case class == provider.Verification:
+		// Something is not as it should be where we were about to delete.
+		a, next = store.Mismatch, time.Time{}
+	case class == provider.Terminal:
+		a, next = store.NeedsPerson, time.Time{}
+	case d.Attempts+1 >= retireAttempts:
+		a = store.NeedsPerson
+	}
+	e.Log.Warn("retiring an old share set failed", "wallet_id", d.Wallet.ID, "share_set", d.OldShareSet, "class", class, "error", err)
+	return e.Store.RetirementFailed(ctx, e.Lease.Epoch(), d, next, err.Error(), a)
+}
