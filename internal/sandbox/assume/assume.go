@@ -36,6 +36,9 @@ const (
 	PendingSets       = "pending_sets"
 	Kept              = "kept"
 	Expire            = "expire"
+	FailedCeremony    = "failed_ceremony"
+	Discards          = "discards"
+	LeavesPending     = "leaves_pending"
 	BareLocations     = "bare_locations"
 	ConfirmsActive    = "confirms_active"
 	SwapsNewest       = "swaps_newest"
@@ -83,6 +86,10 @@ var all = []Assumption{
 		{Kept, "a pending set waits for ever"},
 		{Expire, "a pending set is gone ten minutes after its refresh"},
 	}, "Dynamic: life of a pending set that nobody activates"},
+	{FailedCeremony, []Value{
+		{Discards, "the pending set is gone"},
+		{LeavesPending, "the pending set stays, incomplete"},
+	}, "Dynamic: what is left of a refresh whose ceremony failed or was never joined"},
 	{BareLocations, []Value{
 		{ConfirmsActive, "nothing is swapped: the active set is resolved from the wallet"},
 		{SwapsNewest, "the newest complete pending set is swapped in"},

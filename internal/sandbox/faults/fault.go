@@ -1,6 +1,7 @@
 package faults
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -51,7 +52,9 @@ type faultJSON struct {
 // UnmarshalJSON reads the form of PUT /_sandbox/faults.
 func (f *Fault) UnmarshalJSON(text []byte) error {
 	var in faultJSON
-	if err := json.Unmarshal(text, &in); err != nil {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields() // a misspelt limit would let a fault strike for ever
+	if err := decoder.Decode(&in); err != nil {
 		return fmt.Errorf("reading a fault: %w", err)
 	}
 	out := Fault{

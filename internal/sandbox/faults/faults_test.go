@@ -251,7 +251,7 @@ func TestFaultJSON(t *testing.T) {
 	if !strings.Contains(string(shown), wantShown) {
 		t.Errorf("shown %s, want in it %s", shown, wantShown)
 	}
-	for _, bad := range []string{`[{"rate":0}]`, `[{"delay":"soon"}]`, `[{"rate":"often"}]`, `{}`} {
+	for _, bad := range []string{`[{"rate":0}]`, `[{"delay":"soon"}]`, `[{"rate":"often"}]`, `[{"time":1}]`, `{}`} {
 		if err := json.Unmarshal([]byte(bad), &list); err == nil {
 			t.Errorf("%s was accepted", bad)
 		}
