@@ -5,8 +5,6 @@ import (
 	"errors"
 	"net/http"
 
-	"github.com/google/uuid"
-
 	"github.com/rotatord/rotatord/internal/provider"
 )
 
@@ -38,9 +36,9 @@ func (p *Provider) Inspect(ctx context.Context, w provider.Wallet) (provider.Ins
 // view reads what the vendor says about w. Only the reply to byWalletAddress
 // tells the active share set; only the one by id is sure to list key shares.
 func (p *Provider) view(ctx context.Context, w provider.Wallet, s settings) (walletView, error) {
-	if err := uuid.Validate(w.ExternalID); err != nil {
+	if !uuidPattern.MatchString(w.ExternalID) {
 		return walletView{}, provider.Errorf(provider.Terminal, provider.ReasonInvalidState,
-			"wallet %q: the external id of a Dynamic wallet is a UUID", w.ExternalID)
+			"wallet %q: the external id of a Dynamic wallet is a UUID in lower case", w.ExternalID)
 	}
 	var byID walletView
 	address := w.Address

@@ -47,14 +47,15 @@ func newLimits(rules []RateLimit) (*limits, error) {
 		if rule.Requests < 2 || rule.Per <= 0 {
 			return nil, fmt.Errorf("rate limit %d per %s: needs at least 2 requests in a positive time", rule.Requests, rule.Per)
 		}
-		// A tenth may go at once, so that a lone rotation is not slowed down;
-		// the rest is what a fleet can use steadily.
-		burst := max(1, rule.Requests/10)
-		every := rate.Limit(float64(rule.Requests-burst) / rule.Per.Seconds())
-		l.buckets = append(l.buckets, rate.NewLimiter(every, burst))
+		steady := rate.Limit(float64(rule.Requests-burst(rule)) / rule.Per.Seconds())
+		l.buckets = append(l.buckets, rate.NewLimiter(steady, burst(rule)))
 	}
 	return l, nil
 }
+
+// burst is how many requests may go at once: a tenth, so that a lone rotation
+// is not slowed down. The rest is what a fleet can use steadily.
+func burst(r RateLimit) int { return max(1, r.Requests/10) }
 
 // take takes a token from every bucket, or none and says how long to wait.
 // Only who is first in line may call it.

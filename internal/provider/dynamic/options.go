@@ -6,9 +6,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"time"
-
-	"github.com/google/uuid"
 )
 
 // The two ways to authenticate, as written in the config.
@@ -30,6 +29,9 @@ const (
 	// room for a co-signer that is slow to join.
 	DefaultCeremonyTimeout = 3 * time.Minute
 )
+
+// uuidPattern is the form in which the vendor gives and takes UUIDs.
+var uuidPattern = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$`)
 
 // Options configure one account at Dynamic.
 type Options struct {
@@ -87,8 +89,8 @@ func (o *Options) complete() (*url.URL, error) {
 	if base.User != nil || base.RawQuery != "" || base.Fragment != "" {
 		return nil, errors.New("base_url must not carry credentials, a query or a fragment")
 	}
-	if err := uuid.Validate(o.EnvironmentID); err != nil {
-		return nil, fmt.Errorf("environment_id %q is not a UUID", o.EnvironmentID)
+	if !uuidPattern.MatchString(o.EnvironmentID) {
+		return nil, fmt.Errorf("environment_id %q is not a UUID in lower case", o.EnvironmentID)
 	}
 	if o.APIToken == nil {
 		return nil, errors.New("an API token is needed")

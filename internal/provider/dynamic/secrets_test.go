@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -89,11 +90,12 @@ func TestNothingSecretIsSaid(t *testing.T) {
 	}
 }
 
-// TestTLSErrorsAreNamedByKind: a certificate's text comes from the other side.
+// TestConnectionErrorsAreNamedByKind: a certificate's text comes from the other side.
 func TestConnectionErrorsAreNamedByKind(t *testing.T) {
-	w := httptest.NewTLSServer(says(200, "{}"))
+	w := httptest.NewUnstartedServer(says(200, "{}"))
+	w.Config.ErrorLog = log.New(io.Discard, "", 0)
+	w.StartTLS()
 	defer w.Close()
-	w.Config.ErrorLog = nil
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
