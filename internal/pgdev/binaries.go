@@ -64,9 +64,6 @@ func (v version) compare(w version) int {
 // find is the newest installation that the account can run, or else a
 // downloaded one.
 func (s *search) find(ctx context.Context, as *account, log io.Writer) (binaries, error) {
-	if s == nil {
-		s = defaultSearch()
-	}
 	var found []binaries
 	var unfit []string
 	for _, dir := range s.folders() {

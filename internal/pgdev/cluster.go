@@ -62,7 +62,7 @@ func startCluster(ctx context.Context, opts Options) (*cluster, error) {
 	if err := c.create(ctx, opts); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
-	if err := c.startOnFreePort(ctx, freePort); err != nil {
+	if err := c.startOnFreePort(ctx, opts.port); err != nil {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil

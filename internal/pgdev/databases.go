@@ -2,6 +2,7 @@ package pgdev
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -98,26 +99,35 @@ func (s *Server) exec(ctx context.Context, sql string) error {
 // dropTimeout bounds the end of a server that is not ours and may be gone.
 const dropTimeout = 30 * time.Second
 
+var errOddDSN = errors.New("reading the database URL: its database cannot be replaced; write it as postgres://user:password@host:port/database")
+
 // withDatabase is dsn for another database on the same server; dsn is a URL or
-// of the form "host=… dbname=…".
+// of the form "host=… dbname=…". What cannot be read the same way again is
+// refused: "host=h password=", for instance, takes what follows for a password.
 func withDatabase(dsn, name string) (string, error) {
-	if !isURL(dsn) {
-		return dsn + " dbname='" + escapeDSN(name) + "'", nil // the last one counts
+	other := dsn + " dbname='" + escapeDSN(name) + "'" // the last one counts
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		u, err := url.Parse(dsn)
+		if err != nil {
+			return "", fmt.Errorf("reading the database URL: %w", hidden(err))
+		}
+		query := u.Query()
+		query.Del("dbname")
+		query.Del("database")
+		u.RawQuery = query.Encode()
+		u.Path, u.RawPath = "/"+name, ""
+		other = u.String()
 	}
-	u, err := url.Parse(dsn)
+	before, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return "", fmt.Errorf("reading the database URL: %w", hidden(err))
 	}
-	query := u.Query()
-	query.Del("dbname")
-	query.Del("database")
-	u.RawQuery = query.Encode()
-	u.Path, u.RawPath = "/"+name, ""
-	return u.String(), nil
-}
-
-func isURL(dsn string) bool {
-	return strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://")
+	after, err := pgx.ParseConfig(other)
+	if err != nil || after.Database != name || after.Host != before.Host || after.Port != before.Port ||
+		after.User != before.User || after.Password != before.Password {
+		return "", errOddDSN
+	}
+	return other, nil
 }
 
 // escapeDSN makes a value fit between the quotes of a "key='value'" DSN.

@@ -38,7 +38,7 @@ func (r repository) download(ctx context.Context, as *account, log io.Writer) (s
 	if err != nil {
 		return "", err
 	}
-	final := filepath.Join(cache, fmt.Sprintf("postgresql-%s-%s-%s", downloadVersion, runtime.GOOS, runtime.GOARCH))
+	final := r.final(cache)
 	bin := filepath.Join(final, "bin")
 	if complete(bin) {
 		return bin, nil
@@ -74,6 +74,11 @@ func (r repository) download(ctx context.Context, as *account, log io.Writer) (s
 		return "", fmt.Errorf("keeping the download: %w", renamed)
 	}
 	return bin, nil
+}
+
+// final is the folder of a complete download.
+func (r repository) final(cache string) string {
+	return filepath.Join(cache, fmt.Sprintf("postgresql-%s-%s-%s", downloadVersion, runtime.GOOS, runtime.GOARCH))
 }
 
 // fetch downloads and extracts into dir/extracted. The library offers this only

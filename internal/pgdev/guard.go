@@ -11,19 +11,21 @@ import (
 // guardScript waits for its standard input to end and then cleans up. Each line
 // is the process group that works in the folder now; an empty one says that
 // none does. The group gets 5 s to end in order: QUIT is PostgreSQL's immediate
-// shutdown, in which it ends its children and frees its shared memory.
+// shutdown, in which it ends its children and frees its shared memory. A zombie
+// has ended: in many containers process 1 does not care for orphans.
 const guardScript = `
 trap '' HUP INT TERM
+zombie() { grep -q '^State:.Z' "/proc/$1/status"; }
 group=
 while IFS= read -r line; do group=$line; done
 if [ -n "$group" ]; then
 	kill -s QUIT -- "-$group"
 	n=0
-	while kill -s 0 -- "-$group" && [ $n -lt 500 ]; do
+	while kill -s 0 -- "-$group" && ! zombie "$group" && [ $n -lt 500 ]; do
 		n=$((n + 1))
 		sleep 0.01 || { n=$((n + 99)); sleep 1; }
 	done
-	[ $n -lt 500 ] || kill -s KILL -- "-$group"
+	kill -s KILL -- "-$group"
 fi
 rm -rf -- "$1"
 `

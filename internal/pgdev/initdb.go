@@ -102,7 +102,7 @@ func serverEnv(home string) []string {
 		return strings.HasPrefix(kv, "PG") || strings.HasPrefix(kv, "LC_") ||
 			strings.HasPrefix(kv, "LANG") || strings.HasPrefix(kv, "HOME=") || strings.HasPrefix(kv, "TZ=")
 	})
-	return append(env, "LC_ALL=C", "HOME="+home)
+	return append(env, "LC_ALL=C", "TZ=UTC", "HOME="+home)
 }
 
 // startError is why a server that was started has ended, by its own log from

@@ -27,7 +27,8 @@ type Options struct {
 	// Default: nobody.
 	Log io.Writer
 
-	search *search // where PostgreSQL may be found; nil: where it usually is
+	search *search             // where PostgreSQL may be found; nil: where it usually is
+	port   func() (int, error) // chooses a port; nil: a free one
 }
 
 // ErrStopped is what a stopped server answers.
@@ -60,6 +61,12 @@ func Start(ctx context.Context, opts Options) (*Server, error) {
 	}
 	if opts.URL != "" {
 		return borrow(ctx, opts)
+	}
+	if opts.search == nil {
+		opts.search = defaultSearch()
+	}
+	if opts.port == nil {
+		opts.port = freePort
 	}
 	c, err := startCluster(ctx, opts)
 	if err != nil {
