@@ -9,7 +9,7 @@ import (
 
 func mustSchedule(t testing.TB, expr, tz string) *Schedule {
 	t.Helper()
-	s, err := ParseSchedule(expr, tz, Options{})
+	s, err := ParseSchedule(expr, tz, Rules{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,8 +25,8 @@ func mustTime(t testing.TB, text string) time.Time {
 	return at
 }
 
-// ticks lists the ticks of s in (from, to], in its own zone.
-func ticks(s *Schedule, from, to time.Time) []string {
+// listTicks lists the ticks of s in (from, to], in its own zone.
+func listTicks(s *Schedule, from, to time.Time) []string {
 	var out []string
 	for at := s.Next(from, from); !at.IsZero() && !at.After(to); at = s.Next(at, from) {
 		out = append(out, at.In(s.Location()).Format("Mon 2006-01-02 15:04 -07:00"))
@@ -100,7 +100,7 @@ func TestTicks(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := ticks(mustSchedule(t, c.expr, c.tz), mustTime(t, c.from), mustTime(t, c.to))
+			got := listTicks(mustSchedule(t, c.expr, c.tz), mustTime(t, c.from), mustTime(t, c.to))
 			if diff := cmp.Diff(c.want, got); diff != "" {
 				t.Errorf("%q in %s (-want +got):\n%s", c.expr, c.tz, diff)
 			}

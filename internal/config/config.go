@@ -1,0 +1,199 @@
+// Package config reads the daemon's YAML file. It is strict: an unknown or
+// doubled key, a value of the wrong kind and a combination that cannot work
+// are refused, all of them at once, each with its line and a sentence that says
+// what to do. What is read holds no defaults to be filled in later and no
+// secret that prints itself.
+package config
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+)
+
+// Config is the whole file. Paths in it are absolute or relative to the
+// working directory; in the file they are relative to the file.
+type Config struct {
+	Database  Database   `yaml:"database"`
+	HTTP      HTTP       `yaml:"http"`
+	Log       Log        `yaml:"log"`
+	Scheduler Scheduler  `yaml:"scheduler"`
+	Rotation  Rotation   `yaml:"rotation"`
+	Providers []Provider `yaml:"providers"`
+	CoSigners []CoSigner `yaml:"cosigners"`
+}
+
+// Database is where policies and history live. The URLs are secrets because
+// they may hold a password.
+type Database struct {
+	URL     Secret `yaml:"url"`
+	URLFile string `yaml:"url_file"`
+	// MigrateURL is the login of the role that owns the schema. Never unset
+	// when URL is set.
+	MigrateURL     Secret `yaml:"migrate_url"`
+	MigrateURLFile string `yaml:"migrate_url_file"`
+	AutoMigrate    bool   `yaml:"auto_migrate"`
+	MaxConnections int    `yaml:"max_connections"`
+}
+
+// HTTP is the listener of console, API, health and metrics.
+type HTTP struct {
+	Listen string `yaml:"listen"`
+	// WebConfigFile is the exporter-toolkit's file for TLS and basic
+	// authentication; empty only when Listen is a loopback address.
+	WebConfigFile string `yaml:"web_config_file"`
+}
+
+// Log is how the daemon logs to standard error.
+type Log struct {
+	Level  slog.Level `yaml:"level"`
+	Format string     `yaml:"format"` // LogJSON or LogText
+}
+
+// The values of log.format.
+const (
+	LogJSON = "json"
+	LogText = "text"
+)
+
+// Scheduler is the discovery and claiming of due wallets.
+type Scheduler struct {
+	MinInterval       time.Duration `yaml:"min_interval"`
+	PollInterval      time.Duration `yaml:"poll_interval"`
+	HeartbeatInterval time.Duration `yaml:"heartbeat_interval"`
+	HeartbeatTimeout  time.Duration `yaml:"heartbeat_timeout"`
+	LookAhead         int           `yaml:"look_ahead"`
+	Workers           int           `yaml:"workers"`
+	ShutdownGrace     time.Duration `yaml:"shutdown_grace"`
+}
+
+// Rotation is the time limits of one rotation.
+type Rotation struct {
+	CallTimeout          time.Duration `yaml:"call_timeout"`
+	CeremonyTimeout      time.Duration `yaml:"ceremony_timeout"`
+	CommitAttentionAfter time.Duration `yaml:"commit_attention_after"`
+	QuietTime            time.Duration `yaml:"quiet_time"`
+	Backoff              Backoff       `yaml:"backoff"`
+	ApprovalTimeout      time.Duration `yaml:"approval_timeout"`
+}
+
+// Backoff is the wait between attempts, doubling from Initial to Max.
+type Backoff struct {
+	Initial time.Duration `yaml:"initial"`
+	Max     time.Duration `yaml:"max"`
+}
+
+// Provider is one account at a vendor.
+type Provider struct {
+	Name string `yaml:"name"`
+	Type string `yaml:"type"` // TypeDynamic
+	// Dynamic is nil unless Type is TypeDynamic. Its keys stand beside name and
+	// type in the file.
+	Dynamic *Dynamic `yaml:",inline" when:"dynamic"`
+}
+
+// The values of type of a provider.
+const (
+	TypeDynamic = "dynamic"
+	TypeCobo    = "cobo" // known, and refused for now
+)
+
+// Dynamic is an environment at Dynamic.
+type Dynamic struct {
+	BaseURL                 string      `yaml:"base_url"`
+	EnvironmentID           string      `yaml:"environment_id"`
+	APIToken                Secret      `yaml:"api_token"`
+	APITokenFile            string      `yaml:"api_token_file"`
+	Auth                    string      `yaml:"auth"` // AuthTokenExchange or AuthServer
+	SigningProof            Secret      `yaml:"signing_proof"`
+	SigningProofFile        string      `yaml:"signing_proof_file"`
+	RequireCeremonyComplete bool        `yaml:"require_ceremony_complete"`
+	RateLimits              []RateLimit `yaml:"rate_limits"` // empty: none
+	// CoSigner is the default co-signer of its wallets. Never empty: when the
+	// file has one co-signer only, that is filled in.
+	CoSigner string `yaml:"cosigner"`
+}
+
+// The values of auth of a Dynamic provider.
+const (
+	AuthTokenExchange = "token_exchange"
+	AuthServer        = "server"
+)
+
+// RateLimit allows so many requests in any time of length Per, for one replica.
+type RateLimit struct {
+	Requests int           `yaml:"requests"`
+	Per      time.Duration `yaml:"per"`
+}
+
+// CoSigner is how to reach a holder of the customer's key shares.
+type CoSigner struct {
+	Name      string `yaml:"name"`
+	URL       string `yaml:"url"`
+	Token     Secret `yaml:"token"`
+	TokenFile string `yaml:"token_file"`
+	TLS       TLS    `yaml:"tls"`
+}
+
+// TLS names the PEM files of a connection. CertFile and KeyFile are both given
+// or both empty.
+type TLS struct {
+	CAFile     string `yaml:"ca_file"`
+	CertFile   string `yaml:"cert_file"`
+	KeyFile    string `yaml:"key_file"`
+	ServerName string `yaml:"server_name"`
+}
+
+// Default is what an empty file gives. The reasons for the numbers are in
+// config.example.yaml.
+func Default() *Config {
+	return &Config{
+		Database: Database{MaxConnections: 10},
+		HTTP:     HTTP{Listen: "127.0.0.1:9464"},
+		Log:      Log{Level: slog.LevelInfo, Format: LogJSON},
+		Scheduler: Scheduler{
+			MinInterval:       time.Hour,
+			PollInterval:      30 * time.Second,
+			HeartbeatInterval: 5 * time.Second,
+			HeartbeatTimeout:  30 * time.Second,
+			LookAhead:         5000,
+			Workers:           64,
+			ShutdownGrace:     30 * time.Second,
+		},
+		Rotation: Rotation{
+			CallTimeout:          10 * time.Second,
+			CeremonyTimeout:      2 * time.Minute,
+			CommitAttentionAfter: time.Minute,
+			QuietTime:            time.Minute,
+			Backoff:              Backoff{Initial: 5 * time.Second, Max: 15 * time.Minute},
+			ApprovalTimeout:      24 * time.Hour,
+		},
+	}
+}
+
+func (d *Dynamic) setDefaults() {
+	*d = Dynamic{
+		BaseURL: "https://app.dynamicauth.com",
+		Auth:    AuthTokenExchange,
+		// www.dynamic.xyz/docs, platform/rate-limits: for one address, whichever
+		// is reached first.
+		RateLimits: []RateLimit{
+			{Requests: 60, Per: 10 * time.Second},
+			{Requests: 250, Per: time.Minute},
+			{Requests: 500, Per: 5 * time.Minute},
+		},
+	}
+}
+
+// ReadyToServe says what the daemon needs beyond a file without mistakes. The
+// commands that need no database or no provider do not ask.
+func (c *Config) ReadyToServe() error {
+	var errs []error
+	if !c.Database.URL.IsSet() {
+		errs = append(errs, errors.New("database.url or database.url_file is missing: name the PostgreSQL database that replicas share"))
+	}
+	if len(c.Providers) == 0 {
+		errs = append(errs, errors.New("providers is empty: add the account whose wallets are to be rotated"))
+	}
+	return errors.Join(errs...)
+}
