@@ -24,6 +24,9 @@ CREATE TABLE rotation_policies (
     CONSTRAINT rotation_policies_run_window_positive CHECK (run_window > interval '0'),
     CONSTRAINT rotation_policies_spread_not_negative CHECK (spread >= interval '0'),
     CONSTRAINT rotation_policies_max_share_age_positive CHECK (max_share_age > interval '0'),
+    -- Beyond it, date arithmetic fails: in the views, for every policy.
+    CONSTRAINT rotation_policies_intervals_within_a_century CHECK (run_window <= interval '100 years'
+        AND spread <= interval '100 years' AND max_share_age <= interval '100 years'),
     CONSTRAINT rotation_policies_canary_not_negative CHECK (canary >= 0),
     CONSTRAINT rotation_policies_max_concurrent_positive CHECK (max_concurrent > 0),
     CONSTRAINT rotation_policies_max_per_minute_not_negative CHECK (max_per_minute >= 0),

@@ -59,6 +59,7 @@ CREATE TABLE rotation_cycles (
 CREATE UNIQUE INDEX rotation_cycles_one_running ON rotation_cycles (policy_id) WHERE state = 'running';
 
 -- One row per replica and cycle, so that replicas do not wait for each other.
+-- No foreign key: a rotation may end after its policy was deleted.
 CREATE TABLE cycle_counters (
     policy_id integer NOT NULL,
     tick      timestamptz NOT NULL,
@@ -66,8 +67,7 @@ CREATE TABLE cycle_counters (
     claimed   bigint NOT NULL DEFAULT 0,
     succeeded bigint NOT NULL DEFAULT 0,
     failed    bigint NOT NULL DEFAULT 0,
-    PRIMARY KEY (policy_id, tick, owner),
-    FOREIGN KEY (policy_id) REFERENCES rotation_policies (id) ON DELETE CASCADE
+    PRIMARY KEY (policy_id, tick, owner)
 ) WITH (fillfactor = 20);
 
 -- An epoch is given out once and never again: who was given up for dead comes

@@ -28,6 +28,8 @@ BEGIN
             nullif(current_setting('rotatord.actor', true), ''), to_jsonb(OLD), to_jsonb(NEW));
     IF TG_OP = 'INSERT' THEN
         INSERT INTO policy_state (policy_id) VALUES (NEW.id);
+    ELSIF TG_OP = 'DELETE' THEN
+        DELETE FROM cycle_counters WHERE policy_id = OLD.id;
     END IF;
     PERFORM pg_notify('rotatord_policies', '');
     RETURN NULL;
@@ -49,6 +51,11 @@ CREATE TRIGGER wallets_identity_immutable BEFORE UPDATE ON wallets FOR EACH ROW
 CREATE FUNCTION wallets_inserted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
+    -- The history of a deleted wallet stays under its id.
+    IF EXISTS (SELECT FROM new_rows n JOIN deleted_wallets d ON d.wallet_id = n.id) THEN
+        RAISE EXCEPTION 'a deleted wallet had this id: leave the id out and take the next one'
+            USING ERRCODE = 'unique_violation', CONSTRAINT = 'wallets_id_never_reused';
+    END IF;
     INSERT INTO wallet_state (wallet_id, policy_id, cycle_at, eligible_after)
     SELECT n.id, CASE WHEN n.enabled AND n.paused_reason IS NULL THEN n.policy_id END, now(), now()
     FROM new_rows n ORDER BY n.id;
@@ -60,6 +67,11 @@ CREATE TRIGGER wallets_inserted AFTER INSERT ON wallets REFERENCING NEW TABLE AS
 CREATE FUNCTION wallets_updated() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
     SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
+    -- In the order of ids, like everybody who locks many of these rows.
+    PERFORM FROM wallet_state s JOIN new_rows n ON n.id = s.wallet_id JOIN old_rows o ON o.id = n.id
+      WHERE (n.policy_id, n.enabled, n.paused_reason IS NULL)
+            IS DISTINCT FROM (o.policy_id, o.enabled, o.paused_reason IS NULL)
+      ORDER BY s.wallet_id FOR NO KEY UPDATE OF s;
     -- A wallet that joins another policy waits for that policy's next tick; one
     -- that was only paused goes on where it was.
     UPDATE wallet_state s

@@ -24,9 +24,9 @@ GRANT USAGE ON SCHEMA public TO rotatord_app, rotatord_operator, rotatord_readon
 GRANT SELECT ON ALL TABLES IN SCHEMA public TO rotatord_app;
 GRANT INSERT ON rotation_requests TO rotatord_app;
 GRANT UPDATE ON wallet_state, policy_state TO rotatord_app;
-GRANT INSERT, UPDATE ON rotation_cycles, cycle_counters, provider_state TO rotatord_app;
+GRANT INSERT, UPDATE ON rotation_cycles, cycle_counters, provider_state, request_status TO rotatord_app;
 GRANT INSERT, UPDATE, DELETE ON rotations, retirements, replicas TO rotatord_app;
-GRANT INSERT ON share_set_history, request_status TO rotatord_app;
+GRANT INSERT ON share_set_history TO rotatord_app;
 
 -- People who steer: spec tables and views, no state.
 GRANT SELECT, INSERT, UPDATE, DELETE ON rotation_policies, wallets TO rotatord_operator;

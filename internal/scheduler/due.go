@@ -3,17 +3,8 @@ package scheduler
 import (
 	"math/bits"
 	"time"
-)
 
-// Trigger says why a rotation starts; it is the value of the metric label and
-// of the columns named trigger.
-type Trigger string
-
-const (
-	TriggerSchedule  Trigger = "schedule"
-	TriggerCatchUp   Trigger = "catchup"   // the tick fell into an outage
-	TriggerEmergency Trigger = "emergency" // the promised age comes near
-	TriggerManual    Trigger = "manual"    // somebody asked for it
+	"github.com/rotatord/rotatord/internal/store"
 )
 
 // Reason says why a wallet does not start. The first two are values of the
@@ -70,7 +61,7 @@ type Moment struct {
 type Decision struct {
 	Due bool
 	// Trigger, when Due.
-	Trigger Trigger
+	Trigger store.Trigger
 	// NotBefore, when Due: the wallet's slot in the spread, or the begin of the
 	// emergency band. It may lie in the future.
 	NotBefore time.Time
@@ -100,7 +91,7 @@ func Due(w Wallet, s *Spec, m Moment) Decision {
 	if scheduled.Due && !scheduled.NotBefore.After(m.Now) {
 		return scheduled
 	}
-	return Decision{Due: true, Trigger: TriggerEmergency, NotBefore: band}
+	return Decision{Due: true, Trigger: store.Emergency, NotBefore: band}
 }
 
 func dueForTick(w Wallet, s *Spec, m Moment) Decision {
@@ -114,9 +105,9 @@ func dueForTick(w Wallet, s *Spec, m Moment) Decision {
 	case s.Missed(m.Tick, m.Now):
 		return Decision{Reason: ReasonWindow}
 	}
-	d := Decision{Due: true, Trigger: TriggerSchedule, NotBefore: m.Tick.Add(s.Slot(w.ID))}
+	d := Decision{Due: true, Trigger: store.Schedule, NotBefore: m.Tick.Add(s.Slot(w.ID))}
 	if m.CatchUp {
-		d.Trigger = TriggerCatchUp
+		d.Trigger = store.CatchUp
 	}
 	return d
 }
@@ -172,9 +163,9 @@ func (s *Spec) emergencyAge() (time.Duration, bool) {
 // rotation satisfies its tick, however late it ends. A manual or emergency one
 // satisfies the ticks up to its claim, cut to the minute, because few distinct
 // values keep sweeps of the index dense. It never goes back.
-func CycleAt(trigger Trigger, tick, claimed, previous time.Time) time.Time {
+func CycleAt(trigger store.Trigger, tick, claimed, previous time.Time) time.Time {
 	at := tick
-	if trigger == TriggerManual || trigger == TriggerEmergency {
+	if trigger == store.Manual || trigger == store.Emergency {
 		if tick.After(claimed) {
 			at = time.Time{}
 		}

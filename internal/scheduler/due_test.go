@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"pgregory.net/rapid"
+
+	"github.com/rotatord/rotatord/internal/store"
 )
 
 // TestDue reads as the rule: a daily policy at 03:00 UTC with a run window of
@@ -23,12 +25,12 @@ func TestDue(t *testing.T) {
 		{
 			name:   "at the tick",
 			wallet: Wallet{CycleAt: yesterday}, moment: Moment{Tick: tick, Now: tick},
-			want: Decision{Due: true, Trigger: TriggerSchedule, NotBefore: tick},
+			want: Decision{Due: true, Trigger: store.Schedule, NotBefore: tick},
 		},
 		{
 			name:   "just before the window ends",
 			wallet: Wallet{CycleAt: yesterday}, moment: Moment{Tick: tick, Now: tick.Add(4*time.Hour - 1)},
-			want: Decision{Due: true, Trigger: TriggerSchedule, NotBefore: tick},
+			want: Decision{Due: true, Trigger: store.Schedule, NotBefore: tick},
 		},
 		{
 			name:   "when the window has ended",
@@ -39,7 +41,7 @@ func TestDue(t *testing.T) {
 			name:   "without a window, until the next tick",
 			wallet: Wallet{CycleAt: yesterday}, moment: Moment{Tick: tick, Now: tick.Add(23 * time.Hour)},
 			edit: func(r *Row) { r.RunWindow = nil },
-			want: Decision{Due: true, Trigger: TriggerSchedule, NotBefore: tick},
+			want: Decision{Due: true, Trigger: store.Schedule, NotBefore: tick},
 		},
 		{
 			name:   "the tick is satisfied",
@@ -54,7 +56,7 @@ func TestDue(t *testing.T) {
 		{
 			name:   "it joined at the tick",
 			wallet: Wallet{CycleAt: yesterday, EligibleAfter: tick}, moment: Moment{Tick: tick, Now: tick},
-			want: Decision{Due: true, Trigger: TriggerSchedule, NotBefore: tick},
+			want: Decision{Due: true, Trigger: store.Schedule, NotBefore: tick},
 		},
 		{
 			name:   "it joined after the tick",
@@ -74,7 +76,7 @@ func TestDue(t *testing.T) {
 		{
 			name:   "a tick that fell into an outage",
 			wallet: Wallet{CycleAt: yesterday}, moment: Moment{Tick: tick, Now: tick.Add(2 * time.Hour), CatchUp: true},
-			want: Decision{Due: true, Trigger: TriggerCatchUp, NotBefore: tick},
+			want: Decision{Due: true, Trigger: store.CatchUp, NotBefore: tick},
 		},
 		{
 			name:   "paused",
@@ -94,22 +96,22 @@ func TestDue(t *testing.T) {
 		{
 			name:   "the emergency band ignores the window",
 			wallet: Wallet{CycleAt: tick.Add(-54 * time.Hour)}, moment: Moment{Tick: yesterday, Now: tick},
-			want: Decision{Due: true, Trigger: TriggerEmergency, NotBefore: tick},
+			want: Decision{Due: true, Trigger: store.Emergency, NotBefore: tick},
 		},
 		{
 			name:   "the emergency band ignores that it has just joined",
 			wallet: Wallet{CycleAt: tick.Add(-60 * time.Hour), EligibleAfter: tick}, moment: Moment{Tick: yesterday, Now: tick},
-			want: Decision{Due: true, Trigger: TriggerEmergency, NotBefore: tick.Add(-6 * time.Hour)},
+			want: Decision{Due: true, Trigger: store.Emergency, NotBefore: tick.Add(-6 * time.Hour)},
 		},
 		{
 			name:   "the emergency band does not need a tick",
 			wallet: Wallet{CycleAt: tick.Add(-54 * time.Hour)}, moment: Moment{Now: tick},
-			want: Decision{Due: true, Trigger: TriggerEmergency, NotBefore: tick},
+			want: Decision{Due: true, Trigger: store.Emergency, NotBefore: tick},
 		},
 		{
 			name:   "what the schedule does anyway is no emergency",
 			wallet: Wallet{CycleAt: tick.Add(-60 * time.Hour)}, moment: Moment{Tick: tick, Now: tick.Add(time.Minute)},
-			want: Decision{Due: true, Trigger: TriggerSchedule, NotBefore: tick},
+			want: Decision{Due: true, Trigger: store.Schedule, NotBefore: tick},
 		},
 		{
 			name:   "no promise, no emergency",
@@ -128,13 +130,13 @@ func TestDue(t *testing.T) {
 			name:   "a slot in the spread",
 			wallet: Wallet{ID: 255, CycleAt: yesterday}, moment: Moment{Tick: tick, Now: tick},
 			edit: func(r *Row) { r.Spread = ptr(time.Hour) },
-			want: Decision{Due: true, Trigger: TriggerSchedule, NotBefore: tick.Add(3179918909569)},
+			want: Decision{Due: true, Trigger: store.Schedule, NotBefore: tick.Add(3179918909569)},
 		},
 		{
 			name:   "the emergency band ignores the spread",
 			wallet: Wallet{ID: 255, CycleAt: tick.Add(-54 * time.Hour)}, moment: Moment{Tick: tick, Now: tick},
 			edit: func(r *Row) { r.Spread = ptr(time.Hour) },
-			want: Decision{Due: true, Trigger: TriggerEmergency, NotBefore: tick},
+			want: Decision{Due: true, Trigger: store.Emergency, NotBefore: tick},
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -143,7 +145,7 @@ func TestDue(t *testing.T) {
 			if c.edit != nil {
 				c.edit(&row)
 			}
-			v := Judge(row, 0, Options{})
+			v := Judge(row, 0, Rules{})
 			if v.Err != nil {
 				t.Fatal(v.Err)
 			}
@@ -186,7 +188,7 @@ func TestEmergencyCutoffAgreesWithDue(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		row := dailyRow()
 		row.MaxShareAge = ptr(time.Duration(rapid.Int64Range(int64(48*time.Hour), int64(5000*time.Hour)).Draw(rt, "max_share_age")))
-		v := Judge(row, 0, Options{})
+		v := Judge(row, 0, Rules{})
 		if v.Err != nil {
 			rt.Fatal(v.Err)
 		}
@@ -211,11 +213,11 @@ func TestEmergencyCutoffAgreesWithDue(t *testing.T) {
 // goes back.
 func TestOneRotationPerTick(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		v := Judge(dailyRow(), 0, Options{})
+		v := Judge(dailyRow(), 0, Rules{})
 		tick := time.Unix(rapid.Int64Range(1.7e9, 1.8e9).Draw(rt, "tick"), 0).UTC()
 		previous := tick.Add(-time.Duration(rapid.Int64Range(1, 1e15).Draw(rt, "age")))
 		claimed := tick.Add(time.Duration(rapid.Int64Range(0, 9e13).Draw(rt, "claimed after")))
-		trigger := rapid.SampledFrom([]Trigger{TriggerSchedule, TriggerCatchUp, TriggerEmergency, TriggerManual}).Draw(rt, "trigger")
+		trigger := rapid.SampledFrom([]store.Trigger{store.Schedule, store.CatchUp, store.Emergency, store.Manual}).Draw(rt, "trigger")
 		at := CycleAt(trigger, tick, claimed, previous)
 		if at.Before(previous) || at.After(claimed) {
 			rt.Fatalf("%s: cycle_at %s, before %s, claimed %s", trigger, at, previous, claimed)
@@ -233,15 +235,15 @@ func TestCycleAt(t *testing.T) {
 	at := func(text string) time.Time { return mustTime(t, "2026-05-"+text+"Z") }
 	for _, c := range []struct {
 		name                          string
-		trigger                       Trigger
+		trigger                       store.Trigger
 		tick, claimed, previous, want time.Time
 	}{
-		{"scheduled, however late", TriggerSchedule, at("10T03:00:00"), at("11T09:12:13"), at("09T03:00:00"), at("10T03:00:00")},
-		{"caught up", TriggerCatchUp, at("10T03:00:00"), at("10T05:00:59"), at("09T03:00:00"), at("10T03:00:00")},
-		{"by hand, cut to the minute", TriggerManual, at("10T03:00:00"), at("10T17:12:59"), at("10T03:00:00"), at("10T17:12:00")},
-		{"emergency before any tick", TriggerEmergency, time.Time{}, at("10T17:12:59"), at("01T00:00:00"), at("10T17:12:00")},
-		{"the cut does not fall behind a tick between minutes", TriggerManual, at("10T03:00:15"), at("10T03:00:40"), at("09T03:00:15"), at("10T03:00:15")},
-		{"never back", TriggerManual, at("09T03:00:00"), at("10T17:12:59"), at("10T17:12:30"), at("10T17:12:30")},
+		{"scheduled, however late", store.Schedule, at("10T03:00:00"), at("11T09:12:13"), at("09T03:00:00"), at("10T03:00:00")},
+		{"caught up", store.CatchUp, at("10T03:00:00"), at("10T05:00:59"), at("09T03:00:00"), at("10T03:00:00")},
+		{"by hand, cut to the minute", store.Manual, at("10T03:00:00"), at("10T17:12:59"), at("10T03:00:00"), at("10T17:12:00")},
+		{"emergency before any tick", store.Emergency, time.Time{}, at("10T17:12:59"), at("01T00:00:00"), at("10T17:12:00")},
+		{"the cut does not fall behind a tick between minutes", store.Manual, at("10T03:00:15"), at("10T03:00:40"), at("09T03:00:15"), at("10T03:00:15")},
+		{"never back", store.Manual, at("09T03:00:00"), at("10T17:12:59"), at("10T17:12:30"), at("10T17:12:30")},
 	} {
 		if got := CycleAt(c.trigger, c.tick, c.claimed, c.previous); !got.Equal(c.want) {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)

@@ -72,7 +72,7 @@ func TestParseScheduleRefuses(t *testing.T) {
 		{"0 3 * * *", "Local", `timezone "Local" would mean something else on every machine: write an IANA name such as Europe/Berlin`},
 		{"0 3 * * *", "", `timezone is empty: write UTC, or an IANA name such as Europe/Berlin`},
 	} {
-		s, err := ParseSchedule(c.expr, c.tz, Options{MinInterval: time.Hour})
+		s, err := ParseSchedule(c.expr, c.tz, Rules{MinInterval: time.Hour})
 		if err == nil {
 			t.Errorf("ParseSchedule(%q, %q) accepted it as %s", c.expr, c.tz, s)
 		} else if err.Error() != c.want {
@@ -127,7 +127,7 @@ func FuzzParseSchedule(f *testing.F) {
 	}
 	now := time.Date(2026, 3, 7, 12, 0, 0, 0, time.UTC)
 	f.Fuzz(func(t *testing.T, expr, tz string) {
-		s, err := ParseSchedule(expr, tz, Options{MinInterval: time.Hour})
+		s, err := ParseSchedule(expr, tz, Rules{MinInterval: time.Hour})
 		if err != nil {
 			return
 		}
@@ -141,7 +141,7 @@ func FuzzParseSchedule(f *testing.F) {
 		if tick, ok := s.Latest(now, next, now); !ok || !tick.Equal(next) {
 			t.Errorf("%q in %s: next is %s, but latest until then is %s, %v", expr, tz, next, tick, ok)
 		}
-		again, err := ParseSchedule(s.String(), tz, Options{})
+		again, err := ParseSchedule(s.String(), tz, Rules{})
 		if err != nil || !again.Next(now, now).Equal(next) {
 			t.Errorf("%q reads differently the second time: %v", expr, err)
 		}

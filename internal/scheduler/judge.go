@@ -22,8 +22,8 @@ type Verdict struct {
 // has, to judge whether its limits let them finish; it can only warn, because
 // that number changes without an edit. Every sentence carries the numbers it
 // was decided by.
-func Judge(row Row, wallets int64, opts Options) Verdict {
-	j := judge{opts: opts, spec: Spec{
+func Judge(row Row, wallets int64, rules Rules) Verdict {
+	j := judge{rules: rules, spec: Spec{
 		Version: row.Version, Timezone: row.Timezone,
 		Canary: row.Canary, MaxConcurrent: row.MaxConcurrent, MaxPerMinute: row.MaxPerMinute,
 		MaxAttempts: row.MaxAttempts, FailureBudget: row.FailureBudget,
@@ -46,7 +46,7 @@ func Judge(row Row, wallets int64, opts Options) Verdict {
 }
 
 type judge struct {
-	opts     Options
+	rules    Rules
 	spec     Spec
 	errs     []string
 	warnings []string
@@ -67,7 +67,7 @@ func (j *judge) schedule(row Row) {
 		}
 		return
 	}
-	schedule, err := ParseSchedule(*row.Schedule, row.Timezone, j.opts)
+	schedule, err := ParseSchedule(*row.Schedule, row.Timezone, j.rules)
 	if err != nil {
 		j.refuse("%s", err)
 		return
@@ -172,7 +172,7 @@ func (j *judge) limits(wallets int64) {
 				s.MaxPerMinute, math.Floor(can), wallets, short(window), math.Ceil(float64(wallets)/window.Minutes()))
 		}
 	}
-	if t := j.opts.RotationTime; t > 0 {
+	if t := j.rules.RotationTime; t > 0 {
 		rounds := float64(window) / float64(t)
 		if can := float64(s.MaxConcurrent) * rounds; can < float64(wallets) {
 			j.warn("max_concurrent %d lets about %.0f of %d wallets finish within %s if each takes %s: it takes at least %.0f at a time",

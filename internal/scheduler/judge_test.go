@@ -117,7 +117,7 @@ func TestJudge(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			row := dailyRow()
 			c.edit(&row)
-			v := Judge(row, c.wallets, Options{MinInterval: hour, RotationTime: 10 * time.Second})
+			v := Judge(row, c.wallets, Rules{MinInterval: hour, RotationTime: 10 * time.Second})
 			got := ""
 			if v.Err != nil {
 				got = v.Err.Error()

@@ -87,7 +87,7 @@ func TestTicksAreTheMinutesThatFit(t *testing.T) {
 			at = rapid.SampledFrom(changes).Draw(rt, "clock change")
 		}
 		expr := drawExpression(rt, at.In(zone))
-		s, err := ParseSchedule(expr, name, Options{})
+		s, err := ParseSchedule(expr, name, Rules{})
 		if err != nil {
 			return // such as 30 February
 		}
@@ -121,7 +121,7 @@ func TestTicksAreTheMinutesThatFit(t *testing.T) {
 func TestEveryTicks(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		d := time.Duration(rapid.Int64Range(1, int64(maxEvery/time.Second)).Draw(rt, "seconds")) * time.Second
-		s, err := ParseSchedule("@every "+d.String(), "UTC", Options{})
+		s, err := ParseSchedule("@every "+d.String(), "UTC", Rules{})
 		if err != nil {
 			rt.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func TestEveryTicks(t *testing.T) {
 func TestIntervalBoundsTheCalendar(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		from := time.Unix(rapid.Int64Range(946684800, 4070908800).Draw(rt, "from"), 0)
-		s, err := ParseSchedule(drawExpression(rt, from), "Asia/Tokyo", Options{})
+		s, err := ParseSchedule(drawExpression(rt, from), "Asia/Tokyo", Rules{})
 		if err != nil {
 			return
 		}

@@ -15,9 +15,9 @@ import (
 // the wanted hour again and again.
 const searchYears = 40
 
-// Options are the parts of the configuration that decide what a policy may
+// Rules are the parts of the configuration that decide what a policy may
 // ask for.
-type Options struct {
+type Rules struct {
 	// MinInterval is the smallest gap between two ticks; zero allows any.
 	MinInterval time.Duration
 	// RotationTime is what one rotation is known or expected to take; it is
@@ -40,7 +40,7 @@ type Schedule struct {
 // "@every 720h", in an IANA zone. An error is one sentence that says what to
 // write instead. What robfig/cron accepts without meaning it is refused, see
 // normalise; Sunday may be written 7, as crontab allows.
-func ParseSchedule(expr, tz string, opts Options) (*Schedule, error) {
+func ParseSchedule(expr, tz string, opts Rules) (*Schedule, error) {
 	zone, err := parseZone(tz)
 	if err != nil {
 		return nil, err

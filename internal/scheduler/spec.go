@@ -119,7 +119,7 @@ func (s *Spec) UnmarshalJSON(data []byte) error {
 	}
 	if w.Schedule != "" {
 		var err error
-		if out.Schedule, err = ParseSchedule(w.Schedule, w.Timezone, Options{}); err != nil {
+		if out.Schedule, err = ParseSchedule(w.Schedule, w.Timezone, Rules{}); err != nil {
 			return fmt.Errorf("reading a stored policy: %w", err)
 		}
 	}

@@ -14,7 +14,7 @@ import (
 func TestSpecOnRecord(t *testing.T) {
 	row := dailyRow()
 	row.Version, row.Timezone, row.RunWindow, row.MaxShareAge = 7, "Europe/Berlin", ptr(90*time.Minute), ptr(72*time.Hour)
-	v := Judge(row, 0, Options{})
+	v := Judge(row, 0, Rules{})
 	if v.Err != nil {
 		t.Fatal(v.Err)
 	}
@@ -45,7 +45,7 @@ func TestSpecSurvivesARestart(t *testing.T) {
 			MaxPerMinute: rapid.Int32Min(0).Draw(rt, "max_per_minute"), MaxAttempts: rapid.Int32Min(1).Draw(rt, "max_attempts"),
 			FailureBudget: rapid.Int32Min(0).Draw(rt, "failure_budget"), Version: rapid.Int64Min(1).Draw(rt, "version"),
 		}
-		v := Judge(row, 0, Options{})
+		v := Judge(row, 0, Rules{})
 		if v.Err != nil {
 			return
 		}

@@ -40,6 +40,7 @@ SELECT wallet_id FROM c`
 
 // Committed closes rotations as succeeded.
 func (s *Store) Committed(ctx context.Context, owner int64, steps []CommittedStep) (map[int64]bool, error) {
+	steps = inOrder(steps, func(x CommittedStep) int64 { return x.WalletID })
 	return s.step(ctx, "closing rotations", committedSQL, owner,
 		column(steps, func(x CommittedStep) int64 { return x.WalletID }),
 		column(steps, func(x CommittedStep) uuid.UUID { return x.AttemptID }),
@@ -60,11 +61,10 @@ func (s *Store) TakeRetirements(ctx context.Context, owner int64, limit int) ([]
 	rows, err := s.pool.Query(ctx, `
 		WITH due AS (
 		    SELECT wallet_id, new_share_set FROM retirements
-		     WHERE owner IS NULL AND committed_at IS NOT NULL AND next_try <= now()
-		     ORDER BY wallet_id LIMIT $2 FOR UPDATE SKIP LOCKED)
+		     WHERE owner IS NULL AND committed_at IS NOT NULL AND next_try <= now() AND `+fmt.Sprintf(alive, 1)+`
+		     ORDER BY next_try, wallet_id LIMIT $2 FOR UPDATE SKIP LOCKED)
 		UPDATE retirements x SET owner = $1 FROM due, wallets w
 		 WHERE x.wallet_id = due.wallet_id AND x.new_share_set = due.new_share_set AND w.id = x.wallet_id
-		   AND EXISTS (SELECT FROM replicas WHERE epoch = $1)
 		RETURNING w.id, w.provider, w.external_id, coalesce(w.address, ''), coalesce(w.chain, ''), w.settings,
 		          x.old_share_set, x.new_share_set, x.attempts, coalesce(x.refs, '{}')`, owner, limit)
 	if err != nil {
@@ -124,5 +124,5 @@ func (s *Store) RetirementFailed(ctx context.Context, owner int64, r Retirement,
 		UPDATE retirements SET owner = NULL, attempts = attempts + 1, next_try = $4, error = $5, attention = $6::text,
 		       attention_since = CASE WHEN $6::text IS NULL THEN NULL ELSE coalesce(attention_since, now()) END
 		 WHERE wallet_id = $2 AND new_share_set = $3 AND owner = $1`,
-		owner, r.Wallet.ID, r.NewShareSet, nullTime(nextTry), message, null(string(attention)))
+		owner, r.Wallet.ID, r.NewShareSet, nullTime(nextTry), plain(message), null(string(attention)))
 }

@@ -44,7 +44,7 @@ func (s *Store) Hold(ctx context.Context, provider string, until time.Time, reas
 	_, err := s.pool.Exec(ctx, `
 		INSERT INTO provider_state (provider, hold_until, reason) VALUES ($1, $2, $3)
 		ON CONFLICT (provider) DO UPDATE SET hold_until = greatest(provider_state.hold_until, excluded.hold_until), reason = excluded.reason`,
-		provider, until, reason)
+		provider, until, plain(reason))
 	if err != nil {
 		return fmt.Errorf("holding provider %s: %w", provider, err)
 	}

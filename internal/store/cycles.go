@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -25,7 +24,7 @@ type Tick struct {
 	PolicyID int32
 	Version  int64 // of the running spec that this tick comes from
 	At       time.Time
-	Trigger  Trigger // schedule, catchup or manual
+	Trigger  Trigger   // schedule, catchup or manual
 	Missed   bool      // the window is over: record it, start nothing
 	Ends     time.Time // of the window; zero: the next tick
 }
@@ -70,7 +69,7 @@ func (s *Store) Advance(ctx context.Context, t Tick) (first bool, err error) {
 			       attention = CASE WHEN state = 'failed' THEN NULL ELSE attention END,
 			       attention_since = CASE WHEN state = 'failed' THEN NULL ELSE attention_since END
 			 WHERE policy_id = $1 AND tick < $2 AND owner IS NULL
-			   AND (state = 'waiting' OR (state = 'failed' AND error_class IN ('retryable', 'rate_limited')))`,
+			   AND (state = 'waiting' OR (state = 'failed' AND error_class IN ('retryable', 'rate_limited', 'in_doubt')))`,
 			t.PolicyID, t.At)
 		return err
 	})
@@ -89,22 +88,26 @@ type Cycle struct {
 	Total    int64
 }
 
-// RunningCycle reads the running cycle of a policy; ok is false when none runs.
-func (s *Store) RunningCycle(ctx context.Context, policyID int32) (c Cycle, ok bool, err error) {
-	var ends *time.Time
-	err = s.pool.QueryRow(ctx, `
-		SELECT policy_id, tick, trigger, window_ends, total FROM rotation_cycles WHERE policy_id = $1 AND state = 'running'`,
-		policyID).Scan(&c.PolicyID, &c.Tick, &c.Trigger, &ends, &c.Total)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Cycle{}, false, nil
-	}
+// RunningCycles reads the running cycles of all policies.
+func (s *Store) RunningCycles(ctx context.Context) ([]Cycle, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT policy_id, tick, trigger, window_ends, total FROM rotation_cycles WHERE state = 'running' ORDER BY policy_id`)
 	if err != nil {
-		return Cycle{}, false, fmt.Errorf("reading the running cycle of policy %d: %w", policyID, err)
+		return nil, fmt.Errorf("reading the running cycles: %w", err)
 	}
-	if ends != nil {
-		c.Ends = *ends
+	cycles, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Cycle, error) {
+		var c Cycle
+		var ends *time.Time
+		err := row.Scan(&c.PolicyID, &c.Tick, &c.Trigger, &ends, &c.Total)
+		if ends != nil {
+			c.Ends = *ends
+		}
+		return c, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the running cycles: %w", err)
 	}
-	return c, true, nil
+	return cycles, nil
 }
 
 // Complete ends a cycle when nothing of it is left: no wallet that is due and
@@ -133,4 +136,37 @@ func (s *Store) Stop(ctx context.Context, policyID int32, tick time.Time, state 
 		return false, fmt.Errorf("ending a cycle of policy %d: %w", policyID, err)
 	}
 	return tag.RowsAffected() == 1, nil
+}
+
+// ResetFailed sets the failed rotations of a policy back to waiting whose
+// wallets last satisfied a tick before cutoff and that failed at least rest
+// ago, in a way that time may mend.
+func (s *Store) ResetFailed(ctx context.Context, policyID int32, cutoff time.Time, rest time.Duration) (int64, error) {
+	tag, err := s.pool.Exec(ctx, `
+		UPDATE rotations r SET state = 'waiting', attempt = 0, next_check = now(), attention = NULL, attention_since = NULL
+		  FROM wallet_state s
+		 WHERE r.policy_id = $1 AND r.state = 'failed' AND r.error_class IN ('retryable', 'rate_limited', 'in_doubt')
+		   AND r.attention_since < now() - $3::interval AND s.wallet_id = r.wallet_id AND s.cycle_at < $2`, policyID, cutoff, rest)
+	if err != nil {
+		return 0, fmt.Errorf("resetting failed rotations of policy %d: %w", policyID, err)
+	}
+	return tag.RowsAffected(), nil
+}
+
+// Unclaimed counts the wallets that are due for a tick and were not claimed.
+func (s *Store) Unclaimed(ctx context.Context, policyID int32, tick time.Time) (n int64, err error) {
+	if err := s.pool.QueryRow(ctx, `
+		SELECT count(*) FROM wallet_state s WHERE s.policy_id = $1 AND s.cycle_at < $2 AND s.eligible_after <= $2
+		   AND NOT EXISTS (SELECT FROM rotations r WHERE r.wallet_id = s.wallet_id)`, policyID, tick).Scan(&n); err != nil {
+		return 0, fmt.Errorf("counting unclaimed wallets of policy %d: %w", policyID, err)
+	}
+	return n, nil
+}
+
+// CycleTotal is how many wallets were due when a cycle started.
+func (s *Store) CycleTotal(ctx context.Context, policyID int32, tick time.Time) (n int64, err error) {
+	if err := s.pool.QueryRow(ctx, `SELECT total FROM rotation_cycles WHERE policy_id = $1 AND tick = $2`, policyID, tick).Scan(&n); err != nil {
+		return 0, fmt.Errorf("reading a cycle of policy %d: %w", policyID, err)
+	}
+	return n, nil
 }

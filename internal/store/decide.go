@@ -33,11 +33,12 @@ var abandonSQL = appendSQL("abandoning", "", "",
 // for good and will never be adopted. The rotations go back to waiting, in
 // hand, with the discard still to be done.
 func (s *Store) Abandon(ctx context.Context, owner int64, steps []AbandonStep) (map[int64]bool, error) {
+	steps = inOrder(steps, func(x AbandonStep) int64 { return x.Entry.Row.WalletID })
 	taken, err := s.appendRows(ctx, abandonSQL, owner, column(steps, func(x AbandonStep) Entry { return x.Entry }),
 		column(steps, func(x AbandonStep) string { return string(x.From) }),
 		column(steps, func(x AbandonStep) *time.Time { return nullTime(x.NextCheck) }),
 		column(steps, func(x AbandonStep) *string { return null(string(x.Class)) }),
-		column(steps, func(x AbandonStep) *string { return null(x.Error) }),
+		column(steps, func(x AbandonStep) *string { return null(plain(x.Error)) }),
 		column(steps, func(x AbandonStep) int32 { return x.Attempt }))
 	if err != nil {
 		return nil, fmt.Errorf("recording abandoned attempts: %w", err)
@@ -60,6 +61,7 @@ var baselineSQL = appendSQL("baseline",
 
 // RecordBaseline records baselines. A baseline, once recorded, never changes.
 func (s *Store) RecordBaseline(ctx context.Context, owner int64, steps []BaselineStep) (map[int64]bool, error) {
+	steps = inOrder(steps, func(x BaselineStep) int64 { return x.Entry.Row.WalletID })
 	taken, err := s.appendRows(ctx, baselineSQL, owner, column(steps, func(x BaselineStep) Entry { return x.Entry }),
 		column(steps, func(x BaselineStep) string { return x.PublicKey }))
 	if err != nil {
@@ -70,12 +72,13 @@ func (s *Store) RecordBaseline(ctx context.Context, owner int64, steps []Baselin
 
 var reconcileSQL = appendSQL("reconciling",
 	"active_share_set = t.share_set, generation = t.generation, activated_at = t.decided_at",
-	"s.active_share_set = t.replaced", "r.state = 'waiting'",
+	"s.active_share_set = t.replaced AND t.generation = s.generation + 1", "r.state = 'waiting'",
 	"error = NULL, error_class = NULL", nil, "")
 
 // Reconcile records that the vendor uses another share set than the one on
 // record, and that the co-signer holds it.
 func (s *Store) Reconcile(ctx context.Context, owner int64, entries []Entry) (map[int64]bool, error) {
+	entries = inOrder(entries, func(e Entry) int64 { return e.Row.WalletID })
 	taken, err := s.appendRows(ctx, reconcileSQL, owner, entries)
 	if err != nil {
 		return nil, fmt.Errorf("recording the reconciliation: %w", err)
@@ -93,7 +96,7 @@ type PromotedStep struct {
 var promotedSQL = appendSQL("promotion",
 	`active_share_set = t.share_set, generation = t.generation, activated_at = t.decided_at,
      cycle_at = greatest(s.cycle_at, r.tick)`,
-	"s.active_share_set = t.replaced",
+	"s.active_share_set = t.replaced AND t.generation = s.generation + 1",
 	"r.attempt_id = t.attempt_id AND r.state = 'prepared' AND r.pending_share_set = t.share_set",
 	`state = 'promoted', promoted_at = t.decided_at, in_doubt_since = NULL, error = NULL, error_class = NULL,
      attention = NULL, attention_since = NULL, next_check = NULL`,
@@ -104,6 +107,7 @@ x AS (
 
 // Promoted enters promoted: head, history and retirement in one statement.
 func (s *Store) Promoted(ctx context.Context, owner int64, steps []PromotedStep) (map[int64]bool, error) {
+	steps = inOrder(steps, func(x PromotedStep) int64 { return x.Entry.Row.WalletID })
 	taken, err := s.appendRows(ctx, promotedSQL, owner, column(steps, func(x PromotedStep) Entry { return x.Entry }),
 		column(steps, func(x PromotedStep) *time.Time { return nullTime(x.DueAt) }))
 	if err != nil {

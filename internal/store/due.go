@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -48,6 +49,7 @@ type Claim struct {
 	MaxConcurrent int32 // across all replicas; 0: no limit
 	MaxPerMinute  int32 // across all replicas; 0: no limit
 	FailureBudget int32 // failed wallets of this tick; 0: no limit
+	Canary        int32 // so many first, the rest when they succeeded; 0: none
 }
 
 // Claimed is the answer to a Claim.
@@ -55,17 +57,19 @@ type Claimed struct {
 	Rotations []*Rotation
 	// Limited: how many of the asked-for wallets a limit kept back.
 	Limited int
-	// OverBudget: the cycle has used up its failure budget; nothing was claimed.
-	OverBudget bool
+	// CanaryWaits: the limit is that the canaries have not all succeeded yet.
+	CanaryWaits bool
+	// Stop says why the cycle must not go on; nothing was claimed. Empty: it may.
+	Stop string
 }
 
-const claimSQL = `
+var claimSQL = `
 WITH due AS (
     SELECT s.wallet_id, s.policy_id, t.rotation_id
       FROM unnest($1::bigint[], $2::uuid[]) t(wallet_id, rotation_id)
       JOIN wallet_state s ON s.wallet_id = t.wallet_id
      WHERE s.policy_id = $3 AND s.cycle_at < $4 AND s.eligible_after <= $5
-       AND EXISTS (SELECT FROM replicas WHERE epoch = $6)
+       AND ` + fmt.Sprintf(alive, 6) + `
      ORDER BY s.wallet_id
        FOR NO KEY UPDATE OF s SKIP LOCKED)
 INSERT INTO rotations (wallet_id, rotation_id, policy_id, tick, trigger, owner, claimed_at)
@@ -122,22 +126,27 @@ func (s *Store) Claim(ctx context.Context, c Claim) (Claimed, error) {
 // wallets that may be claimed now, in ascending order.
 func (s *Store) allowance(ctx context.Context, tx pgx.Tx, c Claim, now time.Time, out *Claimed) ([]int64, error) {
 	allowed := len(c.WalletIDs)
-	if c.MaxConcurrent > 0 || c.MaxPerMinute > 0 || c.FailureBudget > 0 {
+	if c.MaxConcurrent > 0 || c.MaxPerMinute > 0 || c.FailureBudget > 0 || c.Canary > 0 {
 		var until *time.Time
-		var underWay, failed int
-		if err := tx.QueryRow(ctx, `SELECT started_until FROM policy_state WHERE policy_id = $1 FOR NO KEY UPDATE`,
-			c.PolicyID).Scan(&until); err != nil {
+		var underWay, claimed, succeeded, failed int
+		err := tx.QueryRow(ctx, `SELECT started_until FROM policy_state WHERE policy_id = $1 FOR NO KEY UPDATE`,
+			c.PolicyID).Scan(&until)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil, nil // the policy was deleted meanwhile
+		}
+		if err != nil {
 			return nil, err
 		}
-		if c.FailureBudget > 0 {
-			if err := tx.QueryRow(ctx, `SELECT coalesce(sum(failed), 0) FROM cycle_counters WHERE policy_id = $1 AND tick = $2`,
-				c.PolicyID, c.Tick).Scan(&failed); err != nil {
+		if c.FailureBudget > 0 || c.Canary > 0 {
+			if err := tx.QueryRow(ctx, `
+				SELECT coalesce(sum(claimed), 0), coalesce(sum(succeeded), 0), coalesce(sum(failed), 0)
+				  FROM cycle_counters WHERE policy_id = $1 AND tick = $2`, c.PolicyID, c.Tick).Scan(&claimed, &succeeded, &failed); err != nil {
 				return nil, err
 			}
-			if failed >= int(c.FailureBudget) {
-				out.OverBudget = true
+			if allowed, out.Stop = trial(c, allowed, claimed, succeeded, failed); out.Stop != "" {
 				return nil, nil
 			}
+			out.CanaryWaits = allowed < len(c.WalletIDs)
 		}
 		if c.MaxConcurrent > 0 {
 			if err := tx.QueryRow(ctx, underWaySQL, c.PolicyID).Scan(&underWay); err != nil {
@@ -151,6 +160,20 @@ func (s *Store) allowance(ctx context.Context, tx pgx.Tx, c Claim, now time.Time
 	}
 	out.Limited = len(c.WalletIDs) - allowed
 	return c.WalletIDs[:allowed], nil
+}
+
+// trial holds a cycle back while its canaries are out, and ends it when they
+// or too many others failed.
+func trial(c Claim, allowed, claimed, succeeded, failed int) (int, string) {
+	switch {
+	case c.FailureBudget > 0 && failed >= int(c.FailureBudget):
+		return 0, fmt.Sprintf("%d wallets failed, which uses up the failure budget of %d", failed, c.FailureBudget)
+	case succeeded >= int(c.Canary):
+		return allowed, ""
+	case failed > 0:
+		return 0, fmt.Sprintf("%d of the first %d wallets (canary) failed", failed, c.Canary)
+	}
+	return min(allowed, max(int(c.Canary)-claimed, 0)), ""
 }
 
 // Everything from opening to promoted counts, approval waits included, and

@@ -32,13 +32,22 @@ func (f PolicyFleet) Fresh() int64 {
 	return max(0, f.Wallets-f.Never-f.Due-f.Overdue-f.InDoubt-f.Attention)
 }
 
-// A wallet is in exactly one state: attention before in doubt before overdue
-// before due before never before fresh. Only open rotations can be in the
-// first two, and that table is small.
+// pause counts the wallets of a paused policy as paused, but for those whose
+// state outweighs it.
+func (f *PolicyFleet) pause() {
+	f.Paused += f.Wallets - f.InDoubt - f.Attention
+	f.Wallets = f.InDoubt + f.Attention
+	f.Never, f.Due, f.Overdue = 0, 0, 0
+}
+
+// A wallet is in exactly one state: attention before in doubt before paused
+// before overdue before due before never before fresh. Only open rotations can
+// be in the first two, and that table is small. A paused wallet has no policy
+// in wallet_state, so open looks for it in wallets.
 const fleetSQL = `
 WITH open AS (
-    SELECT r.policy_id, s.wallet_id, r.attention IS NOT NULL AS attention, s.cycle_at, s.generation
-      FROM rotations r JOIN wallet_state s ON s.wallet_id = r.wallet_id AND s.policy_id = r.policy_id
+    SELECT w.policy_id, s.policy_id IS NULL AS off, r.attention IS NOT NULL AS attention, s.cycle_at, s.generation
+      FROM rotations r JOIN wallet_state s ON s.wallet_id = r.wallet_id JOIN wallets w ON w.id = r.wallet_id
      WHERE r.attention IS NOT NULL OR r.in_doubt_since IS NOT NULL),
 p AS (
     SELECT p.id, p.name, p.enabled AND p.paused_reason IS NULL AS enabled, p.max_share_age, st.*,
@@ -46,14 +55,16 @@ p AS (
            greatest(coalesce(now() - p.max_share_age, '-infinity'), coalesce(st.tick, '-infinity')) AS due_before
       FROM rotation_policies p JOIN policy_state st ON st.policy_id = p.id)
 SELECT p.name, p.enabled, coalesce(p.valid, false),
-       (SELECT count(*) FROM wallet_state s WHERE s.policy_id = p.id),
-       (SELECT count(*) FROM wallets w WHERE w.policy_id = p.id AND (NOT w.enabled OR w.paused_reason IS NOT NULL)),
+       (SELECT count(*) FROM wallet_state s WHERE s.policy_id = p.id)
+         + (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND o.off),
+       (SELECT count(*) FROM wallets w WHERE w.policy_id = p.id AND (NOT w.enabled OR w.paused_reason IS NOT NULL))
+         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND o.off),
        (SELECT count(*) FROM wallet_state s WHERE s.policy_id = p.id AND s.generation = 0 AND s.cycle_at >= p.due_before)
-         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND o.generation = 0 AND o.cycle_at >= p.due_before),
+         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND NOT o.off AND o.generation = 0 AND o.cycle_at >= p.due_before),
        (SELECT count(*) FROM wallet_state s WHERE s.policy_id = p.id AND s.cycle_at < p.due_before AND s.cycle_at >= p.overdue_before)
-         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND o.cycle_at < p.due_before AND o.cycle_at >= p.overdue_before),
+         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND NOT o.off AND o.cycle_at < p.due_before AND o.cycle_at >= p.overdue_before),
        (SELECT count(*) FROM wallet_state s WHERE s.policy_id = p.id AND s.cycle_at < p.overdue_before)
-         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND o.cycle_at < p.overdue_before),
+         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND NOT o.off AND o.cycle_at < p.overdue_before),
        (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND NOT o.attention),
        (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND o.attention),
        (SELECT s.cycle_at FROM wallet_state s WHERE s.policy_id = p.id ORDER BY s.cycle_at, s.wallet_id LIMIT 1),
@@ -89,6 +100,9 @@ func (s *Store) Fleet(ctx context.Context) ([]PolicyFleet, error) {
 		}
 		if d := microseconds(age); d != nil {
 			f.MaxShareAge = *d
+		}
+		if !f.Enabled {
+			f.pause()
 		}
 		f.Cycle = map[string]int64{"total": total, "succeeded": succeeded, "failed": failed}
 		return f, err

@@ -18,9 +18,14 @@ type Entry struct {
 }
 
 // Follow makes the entry that comes after head. Seq is set here; the caller
-// fills in the rest of the row first.
+// fills in the rest of the row first. What PostgreSQL could not store as it is,
+// such as a NUL in a vendor's message, is made storable before it is hashed.
 func Follow(head Head, row HistoryRow) Entry {
 	row.Seq = head.Seq + 1
+	row.VendorSaid, row.Actor = plain(row.VendorSaid), plain(row.Actor)
+	if len(row.KeyFingerprint) == 0 {
+		row.KeyFingerprint = nil // stored as null
+	}
 	e := Entry{Row: row, Previous: head.Hash}
 	if e.Previous == nil {
 		e.Previous = []byte{} // the head before the first row is empty, not null
@@ -137,14 +142,27 @@ func (s *Store) appendRows(ctx context.Context, sql string, owner int64, entries
 
 // History reads a wallet's history, oldest first, with the stored hashes.
 func (s *Store) History(ctx context.Context, walletID int64) ([]HistoryRow, [][]byte, error) {
-	rows, err := s.pool.Query(ctx, `
+	rows, hashes, err := history(ctx, s.pool, walletID)
+	if err != nil {
+		return nil, nil, fmt.Errorf("reading the history of wallet %d: %w", walletID, err)
+	}
+	return rows, hashes, nil
+}
+
+// querier is the pool or a transaction.
+type querier interface {
+	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
+}
+
+func history(ctx context.Context, db querier, walletID int64) ([]HistoryRow, [][]byte, error) {
+	rows, err := db.Query(ctx, `
 		SELECT wallet_id, seq, generation, coalesce(policy_id, 0), outcome, coalesce(trigger, ''), tick, opened_at, decided_at,
 		       coalesce(rotation_id, '00000000-0000-0000-0000-000000000000'),
 		       coalesce(attempt_id, '00000000-0000-0000-0000-000000000000'),
 		       share_set, coalesce(replaced, ''), key_fingerprint, coalesce(actor, ''), coalesce(vendor_said, ''), hash
 		  FROM share_set_history WHERE wallet_id = $1 ORDER BY seq`, walletID)
 	if err != nil {
-		return nil, nil, fmt.Errorf("reading the history of wallet %d: %w", walletID, err)
+		return nil, nil, err
 	}
 	var hashes [][]byte
 	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (HistoryRow, error) {
@@ -162,8 +180,5 @@ func (s *Store) History(ctx context.Context, walletID int64) ([]HistoryRow, [][]
 		hashes = append(hashes, hash)
 		return r, err
 	})
-	if err != nil {
-		return nil, nil, fmt.Errorf("reading the history of wallet %d: %w", walletID, err)
-	}
-	return out, hashes, nil
+	return out, hashes, err
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -119,7 +120,7 @@ func (s *Store) RecordVerdict(ctx context.Context, v Verdict) error {
 		var previous int64
 		if err := tx.QueryRow(ctx, `SELECT judged_version FROM policy_state WHERE policy_id = $1 FOR NO KEY UPDATE`,
 			v.PolicyID).Scan(&previous); err != nil {
-			if err == pgx.ErrNoRows {
+			if errors.Is(err, pgx.ErrNoRows) {
 				return nil // deleted meanwhile
 			}
 			return err
@@ -152,6 +153,9 @@ func (s *Store) RecordVerdict(ctx context.Context, v Verdict) error {
 
 // SetNextRuns refreshes the announced ticks of a policy.
 func (s *Store) SetNextRuns(ctx context.Context, policyID int32, runs []time.Time) error {
+	if runs == nil {
+		runs = []time.Time{}
+	}
 	if _, err := s.pool.Exec(ctx, `UPDATE policy_state SET next_runs = $2 WHERE policy_id = $1 AND next_runs <> $2`, policyID, runs); err != nil {
 		return fmt.Errorf("announcing the next runs of policy %d: %w", policyID, err)
 	}

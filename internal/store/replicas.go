@@ -75,11 +75,22 @@ func (s *Store) GiveUp(ctx context.Context, timeout time.Duration) (dead int, er
 	return dead, nil
 }
 
-// park frees what belongs to no living replica.
+// alive is true while the replica with epoch $%d is not given up. Who takes
+// something in hand holds the replica's row until it commits: so GiveUp comes
+// either before, and nothing is taken, or after, and parks it.
+const alive = "EXISTS (SELECT FROM replicas WHERE epoch = $%d FOR KEY SHARE)"
+
+// park frees what belongs to no living replica, in the order of wallet ids:
+// the dead may yet be writing a batch. A wait that was to come first still
+// does.
 func park(ctx context.Context, tx pgx.Tx) error {
 	if _, err := tx.Exec(ctx, `
-		UPDATE rotations SET owner = NULL, next_check = now()
-		 WHERE owner IS NOT NULL AND NOT EXISTS (SELECT FROM replicas x WHERE x.epoch = rotations.owner)`); err != nil {
+		WITH lost AS (
+		    SELECT wallet_id FROM rotations r
+		     WHERE owner IS NOT NULL AND NOT EXISTS (SELECT FROM replicas x WHERE x.epoch = r.owner)
+		     ORDER BY wallet_id FOR NO KEY UPDATE)
+		UPDATE rotations r SET owner = NULL, next_check = greatest(r.next_check, now()) FROM lost
+		 WHERE r.wallet_id = lost.wallet_id`); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `
@@ -92,15 +103,15 @@ func park(ctx context.Context, tx pgx.Tx) error {
 const takeSQL = `
 WITH due AS (
     SELECT wallet_id FROM rotations
-     WHERE owner IS NULL AND next_check <= now() AND %s
+     WHERE owner IS NULL AND next_check <= now() AND %s AND %s
      ORDER BY state <> 'promoted', next_check, wallet_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE rotations r SET owner = $1 FROM due
- WHERE r.wallet_id = due.wallet_id AND EXISTS (SELECT FROM replicas WHERE epoch = $1)
+ WHERE r.wallet_id = due.wallet_id
 RETURNING r.wallet_id`
 
 var (
-	takeUnderWaySQL = fmt.Sprintf(takeSQL, "state IN ('opening', 'ceremony', 'prepared', 'promoted')")
-	takeWaitingSQL  = fmt.Sprintf(takeSQL, "state = 'waiting' AND policy_id IS NOT DISTINCT FROM $3::int")
+	takeUnderWaySQL = fmt.Sprintf(takeSQL, "state IN ('opening', 'ceremony', 'prepared', 'promoted')", fmt.Sprintf(alive, 1))
+	takeWaitingSQL  = fmt.Sprintf(takeSQL, "state = 'waiting' AND policy_id IS NOT DISTINCT FROM $3::int", fmt.Sprintf(alive, 1))
 )
 
 // TakeUnderWay takes up to limit parked rotations that are past waiting and
@@ -142,4 +153,19 @@ func (s *Store) TakeWaiting(ctx context.Context, owner int64, policyID, maxConcu
 		return nil, nil
 	}
 	return s.Load(ctx, owner, ids)
+}
+
+// WaitingPolicies lists the policies (0: none) that have parked rotations
+// whose backoff is over.
+func (s *Store) WaitingPolicies(ctx context.Context) ([]int32, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT DISTINCT coalesce(policy_id, 0) FROM rotations WHERE owner IS NULL AND state = 'waiting' AND next_check <= now()`)
+	if err != nil {
+		return nil, fmt.Errorf("looking for waiting rotations: %w", err)
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[int32])
+	if err != nil {
+		return nil, fmt.Errorf("looking for waiting rotations: %w", err)
+	}
+	return ids, nil
 }

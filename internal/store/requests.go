@@ -18,12 +18,13 @@ type Request struct {
 	PolicyID int32 // 0: none given
 	Actor    string
 	Reason   string
+	At       time.Time
 }
 
 // OpenRequests reads the requests that nobody has answered, oldest first.
 func (s *Store) OpenRequests(ctx context.Context, limit int) ([]Request, error) {
 	rows, err := s.pool.Query(ctx, `
-		SELECT q.id, q.action, coalesce(q.wallet_id, 0), coalesce(q.policy_id, 0), q.actor, q.reason
+		SELECT q.id, q.action, coalesce(q.wallet_id, 0), coalesce(q.policy_id, 0), q.actor, q.reason, q.requested_at
 		  FROM rotation_requests q
 		 WHERE NOT EXISTS (SELECT FROM request_status a WHERE a.request_id = q.id)
 		 ORDER BY q.id LIMIT $1`, limit)
@@ -90,7 +91,7 @@ func (s *Store) answer(ctx context.Context, q Request, do func(pgx.Tx) (string, 
 		} else if err != nil {
 			return err
 		}
-		_, err = tx.Exec(ctx, `UPDATE request_status SET state = $2, detail = $3 WHERE request_id = $1`, q.ID, state, detail)
+		_, err = tx.Exec(ctx, `UPDATE request_status SET state = $2, detail = $3 WHERE request_id = $1`, q.ID, state, plain(detail))
 		return err
 	})
 	if err != nil {
@@ -142,10 +143,20 @@ func requestRetry(ctx context.Context, tx pgx.Tx, q Request) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if tag.RowsAffected() == 0 {
-		return "", refusal(fmt.Sprintf("wallet %d has no rotation that waits", q.WalletID))
+	// What waits may also be the clean-up after an earlier rotation.
+	cleanUp, err := tx.Exec(ctx, `
+		UPDATE retirements SET next_try = now(), attention = NULL, attention_since = NULL
+		 WHERE wallet_id = $1 AND owner IS NULL AND committed_at IS NOT NULL AND attention IS NOT NULL`, q.WalletID)
+	if err != nil {
+		return "", err
 	}
-	return "the rotation goes on now", nil
+	switch {
+	case tag.RowsAffected() > 0:
+		return "the rotation goes on now", nil
+	case cleanUp.RowsAffected() > 0:
+		return "the clean-up goes on now", nil
+	}
+	return "", refusal(fmt.Sprintf("wallet %d has no rotation that waits", q.WalletID))
 }
 
 func requestWish(ctx context.Context, tx pgx.Tx, q Request, wish Wish, states []State, otherwise string) (string, error) {

@@ -27,7 +27,7 @@ type OpeningStep struct {
 
 const openingSQL = `
 UPDATE rotations r
-   SET state = 'opening', attempt_id = t.attempt_id, attempt = r.attempt + 1, old_share_set = t.old_share_set, opened_at = t.at,
+   SET state = 'opening', attempt_id = t.attempt_id, attempt = r.attempt + (r.state = 'waiting')::int, old_share_set = t.old_share_set, opened_at = t.at,
        refs = NULL, fingerprint = NULL, next_check = NULL, error = NULL, error_class = NULL,
        attention = NULL, attention_since = NULL
   FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::timestamptz[]) t(wallet_id, attempt_id, old_share_set, at)
@@ -39,6 +39,7 @@ RETURNING r.wallet_id`
 // Opening enters opening, unless a person wished otherwise: from here on a pending share set may exist at the
 // vendor. Nothing may be sent to the vendor before it has returned.
 func (s *Store) Opening(ctx context.Context, owner int64, steps []OpeningStep) (map[int64]bool, error) {
+	steps = inOrder(steps, func(x OpeningStep) int64 { return x.WalletID })
 	return s.step(ctx, "recording the intent to open", openingSQL, owner,
 		column(steps, func(x OpeningStep) int64 { return x.WalletID }),
 		column(steps, func(x OpeningStep) uuid.UUID { return x.AttemptID }),
@@ -60,12 +61,13 @@ UPDATE rotations r
        pending_share_set = coalesce(nullif(t.pending, ''), r.pending_share_set), refs = t.refs
   FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::jsonb[]) t(wallet_id, attempt_id, pending, refs)
  WHERE r.wallet_id = t.wallet_id AND r.owner = $1 AND r.attempt_id = t.attempt_id
-   AND (r.state = 'opening' OR (r.state = 'ceremony' AND r.pending_share_set = t.pending))
+   AND (r.state = 'opening' OR (r.state = 'ceremony' AND t.pending IN ('', r.pending_share_set)))
 RETURNING r.wallet_id`
 
 // Checkpoint makes references durable; with a pending share set it enters
 // ceremony.
 func (s *Store) Checkpoint(ctx context.Context, owner int64, steps []CheckpointStep) (map[int64]bool, error) {
+	steps = inOrder(steps, func(x CheckpointStep) int64 { return x.WalletID })
 	refs := make([]string, len(steps))
 	for i, x := range steps {
 		b, err := json.Marshal(x.Refs)
@@ -100,6 +102,7 @@ RETURNING r.wallet_id`
 
 // Prepared enters prepared, unless a person wished otherwise: from here on a rotation only rolls forward.
 func (s *Store) Prepared(ctx context.Context, owner int64, steps []PreparedStep) (map[int64]bool, error) {
+	steps = inOrder(steps, func(x PreparedStep) int64 { return x.WalletID })
 	return s.step(ctx, "recording the commit point", preparedSQL, owner,
 		column(steps, func(x PreparedStep) int64 { return x.WalletID }),
 		column(steps, func(x PreparedStep) uuid.UUID { return x.AttemptID }),
@@ -135,12 +138,13 @@ RETURNING r.wallet_id`
 
 // Park gives rotations back.
 func (s *Store) Park(ctx context.Context, owner int64, steps []ParkStep) (map[int64]bool, error) {
+	steps = inOrder(steps, func(x ParkStep) int64 { return x.WalletID })
 	return s.step(ctx, "parking rotations", parkSQL, owner,
 		column(steps, func(x ParkStep) int64 { return x.WalletID }),
 		column(steps, func(x ParkStep) string { return string(x.State) }),
 		column(steps, func(x ParkStep) *time.Time { return nullTime(x.NextCheck) }),
 		column(steps, func(x ParkStep) *string { return null(string(x.Class)) }),
-		column(steps, func(x ParkStep) *string { return null(x.Error) }),
+		column(steps, func(x ParkStep) *string { return null(plain(x.Error)) }),
 		column(steps, func(x ParkStep) *string { return null(string(x.Attention)) }),
 		column(steps, func(x ParkStep) bool { return x.InDoubt }),
 		column(steps, func(x ParkStep) int32 { return x.Attempt }),
@@ -169,12 +173,13 @@ RETURNING r.wallet_id`
 // Retreat records attempts that opened nothing. There is no share set whose
 // fate would have to be told, so the history gets no row.
 func (s *Store) Retreat(ctx context.Context, owner int64, steps []RetreatStep) (map[int64]bool, error) {
+	steps = inOrder(steps, func(x RetreatStep) int64 { return x.WalletID })
 	return s.step(ctx, "taking attempts back", retreatSQL, owner,
 		column(steps, func(x RetreatStep) int64 { return x.WalletID }),
 		column(steps, func(x RetreatStep) uuid.UUID { return x.AttemptID }),
 		column(steps, func(x RetreatStep) *time.Time { return nullTime(x.NextCheck) }),
 		column(steps, func(x RetreatStep) string { return string(x.Class) }),
-		column(steps, func(x RetreatStep) string { return x.Error }),
+		column(steps, func(x RetreatStep) string { return plain(x.Error) }),
 		column(steps, func(x RetreatStep) int32 { return x.Attempt }))
 }
 
@@ -202,7 +207,7 @@ func (s *Store) Fail(ctx context.Context, owner int64, r *Rotation, class provid
 			UPDATE rotations SET state = 'failed', owner = NULL, next_check = NULL, error_class = $4, error = $5,
 			       attention = $6, attention_since = CASE WHEN $6::text IS NULL THEN NULL ELSE $7::timestamptz END
 			 WHERE wallet_id = $2 AND owner = $1 AND rotation_id = $3 AND state = 'waiting'`,
-			owner, r.Wallet.ID, r.RotationID, class, message, null(string(attention)), at)
+			owner, r.Wallet.ID, r.RotationID, class, plain(message), null(string(attention)), at)
 		if err != nil {
 			return err
 		}

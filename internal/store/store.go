@@ -1,8 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,6 +50,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	// The hot statements are many rows by primary key; a plan made for the
 	// parameters of one batch is never better, and sometimes far worse.
 	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	// The statements wait for each other's rows and look again.
+	cfg.ConnConfig.RuntimeParams["default_transaction_isolation"] = "read committed"
+	cfg.AfterConnect = durable
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
@@ -61,6 +67,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// durable makes commits synchronous where the server's default is that they
+// are not: a share set that was promoted on a lost record loses the key. What
+// is stricter than on (remote_apply) stays.
+func durable(ctx context.Context, conn *pgx.Conn) error {
+	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
+		WHERE current_setting('synchronous_commit') = 'off'`)
+	return err
 }
 
 // Close waits for running statements and closes all connections.
@@ -110,6 +125,20 @@ func column[T, V any](rows []T, field func(T) V) []V {
 		out[i] = field(r)
 	}
 	return out
+}
+
+// inOrder sorts a batch by wallet id: rows are locked in that order.
+func inOrder[T any](steps []T, walletID func(T) int64) []T {
+	sorted := slices.Clone(steps)
+	slices.SortStableFunc(sorted, func(a, b T) int { return cmp.Compare(walletID(a), walletID(b)) })
+	return sorted
+}
+
+// plain makes text of others fit for PostgreSQL, which takes neither invalid
+// UTF-8 nor NUL: one bad byte in a vendor's message must not keep a step off
+// the record.
+func plain(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
 }
 
 // null turns the zero value into SQL's null.
