@@ -105,10 +105,14 @@ func (s *Sandbox) judge(v dynamic.View) WalletState {
 		if !retiredSets[id] {
 			clientLive = append(clientLive, k.Share)
 		}
-		state.Recoverable = state.Recoverable || mpc.CanSign(k.Share, v.Active.Share)
 	}
-	if k, ok := held[current]; ok && v.Active.Signs {
-		state.CanSign = k.Share.PublicKeyHex() == v.PublicKey && mpc.CanSign(k.Share, v.Active.Share)
+	// Compared with the key of the first day, not with what the shares say now.
+	sameKey := v.Active.Share.PublicKeyHex() == v.PublicKey
+	signs := sameKey && mpc.CanSign(held[current].Share, v.Active.Share)
+	state.CanSign = signs && v.Active.Signs
+	state.Recoverable = signs
+	for _, k := range held {
+		state.Recoverable = state.Recoverable || sameKey && mpc.CanSign(k.Share, v.Active.Share)
 	}
 	state.OldShareSigns = s.archive.anySign(s.archive.of(v.ID, retiredSets), vendorLive) ||
 		s.archive.anySign(vendorRetired, clientLive)

@@ -47,7 +47,7 @@ func (v *Vendor) begin(w *wallet, s *shareSet) (*ceremony, error) {
 		hit:         v.faults.Decide(opRoom, w.id),
 		done:        make(chan struct{}),
 	}
-	s.ceremony = c
+	s.ceremony, s.from = c, w.active.id
 	w.refreshes++
 	w.running++
 	w.peak = max(w.peak, w.running)
@@ -70,7 +70,7 @@ func (v *Vendor) run(w *wallet, s *shareSet, c *ceremony, base mpc.Share, mine m
 	case err == nil && !pending:
 		err = errInvalidated
 	case err == nil && c.hit.Kind == faults.LoseState:
-		v.discard(w, s)
+		w.forget(s) // the room ends well: the client is to have its share
 	case err == nil:
 		s.share, s.complete = next, true
 	case pending && !s.complete && v.assume.Is(assume.FailedCeremony, assume.Discards):
@@ -98,8 +98,10 @@ func (v *Vendor) join(ctx context.Context, c *ceremony, base mpc.Share, mine mpc
 	case faults.Status:
 		return mpc.Share{}, fmt.Errorf("the wallet service answered with status %d", c.hit.Status)
 	case faults.LostRequest: // the vendor never comes
-		<-ctx.Done()
-		return mpc.Share{}, ctx.Err()
+		if err := pause(ctx, c.hit.Late); err != nil {
+			return mpc.Share{}, err
+		}
+		return mpc.Share{}, context.DeadlineExceeded
 	case faults.LateEffect:
 		if err := pause(ctx, c.hit.Late); err != nil {
 			return mpc.Share{}, err

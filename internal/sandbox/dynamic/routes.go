@@ -19,7 +19,7 @@ const (
 
 // registerFaults says what each operation can suffer. For dynamic.room:
 // latency and late_effect make the vendor come late (late_effect ends the
-// stream at once), lost_request keeps it away until the ceremony times out,
+// stream at once), lost_request keeps it away and gives up after delay,
 // lost_reply and drop_stream lose ceremony_complete, lose_state forgets the
 // pending set after completing it, wrong_public_key brings a share of another
 // key, reject and status end the ceremony with an error event.

@@ -31,6 +31,7 @@ type wallet struct {
 type shareSet struct {
 	id       string
 	openedAt time.Time
+	from     string    // the set that was active when its latest ceremony began
 	share    mpc.Share // zero until the ceremony is complete
 	complete bool
 	asked    bool      // locations was called for it; see assume.PendingOnce
@@ -80,9 +81,14 @@ func (v *Vendor) addPending(w *wallet) *shareSet {
 	return s
 }
 
-// discard forgets a pending set and ends its room. The caller holds mu.
-func (v *Vendor) discard(w *wallet, s *shareSet) {
+// forget takes a set off the pending ones. The caller holds mu.
+func (w *wallet) forget(s *shareSet) {
 	w.pending = slices.DeleteFunc(w.pending, func(p *shareSet) bool { return p == s })
+}
+
+// discard forgets a pending set and fails its room. The caller holds mu.
+func (v *Vendor) discard(w *wallet, s *shareSet) {
+	w.forget(s)
 	if s.ceremony != nil {
 		v.rooms.Fail(s.ceremony.room)
 	}
@@ -102,7 +108,7 @@ func (v *Vendor) expire(w *wallet) {
 
 // swap makes a complete pending set the active one. The caller holds mu.
 func (v *Vendor) swap(w *wallet, s *shareSet, backups []backup) {
-	w.pending = slices.DeleteFunc(w.pending, func(p *shareSet) bool { return p == s })
+	w.forget(s)
 	w.retired = append(w.retired, w.active)
 	w.active = s
 	s.backups = backups
@@ -110,10 +116,12 @@ func (v *Vendor) swap(w *wallet, s *shareSet, backups []backup) {
 	w.promotion(s.id).Effects++
 }
 
-// signs says whether the vendor would use this set to sign. The caller holds mu.
+// signs says whether the vendor would use this set to sign: under
+// dies_at_ceremony_end the active set does not once a set made from it is
+// complete. The caller holds mu.
 func (v *Vendor) signs(w *wallet, s *shareSet) bool {
 	if s != w.active || !v.assume.Is(assume.OldShare, assume.DiesAtCeremonyEnd) {
 		return s.complete
 	}
-	return !slices.ContainsFunc(w.pending, func(p *shareSet) bool { return p.complete })
+	return !slices.ContainsFunc(w.pending, func(p *shareSet) bool { return p.complete && p.from == s.id })
 }

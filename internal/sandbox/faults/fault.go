@@ -32,7 +32,7 @@ type Fault struct {
 	Rate       float64       // share of the calls that fail, in (0, 1]
 	Status     int           // for Status; default 500
 	RetryAfter int           // seconds, for Status; sent when not zero
-	Delay      time.Duration // for Latency, LateEffect and ApprovalDelay; default 1 s
+	Delay      time.Duration // for Latency, LateEffect, ApprovalDelay and a room's LostRequest; default 1 s
 	Wallet     string        // only calls about this wallet
 	Times      int           // only so many times
 }
@@ -106,5 +106,5 @@ type Hit struct {
 	Status     int
 	RetryAfter int
 	Delay      time.Duration // of Latency faults, together
-	Late       time.Duration // of LateEffect and ApprovalDelay
+	Late       time.Duration // the fault's delay, for kinds other than Latency
 }

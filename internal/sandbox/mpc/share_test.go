@@ -79,7 +79,7 @@ func TestRefreshKeepsTheKeyAndEndsTheOldShares(t *testing.T) {
 	eachCurve(t, func(t *testing.T, curve Curve) {
 		rapid.Check(t, func(rt *rapid.T) {
 			generations := []pair{generate(t, curve)}
-			for range rapid.IntRange(1, 4).Draw(rt, "refreshes") {
+			for range rapid.IntRange(1, 3).Draw(rt, "refreshes") {
 				generations = append(generations, refresh(t, generations[len(generations)-1]))
 			}
 			first := generations[0].customer
