@@ -44,6 +44,9 @@ func New(opts Options) (*Provider, error) {
 	}, nil
 }
 
+// Close lets go of idle connections.
+func (p *Provider) Close() { p.client.CloseIdleConnections() }
+
 // CoSigned is always true: the customer's client share takes part in every
 // ceremony.
 func (p *Provider) CoSigned() bool { return true }
