@@ -190,3 +190,27 @@ func (w *world) reload(r *Rotation) *Rotation {
 	w.same(len(got), 1, "rotations in hand")
 	return got[0]
 }
+
+// waiting looks until n statements on this database wait for a lock.
+func (w *world) waiting(n int) {
+	w.t.Helper()
+	w.eventually(func() bool {
+		return ask[int](w, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) >= n
+	}, "%d statements wait for a lock", n)
+}
+
+// eventually looks until it is so.
+func (w *world) eventually(so func() bool, what string, args ...any) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+	defer cancel()
+	look := time.NewTicker(5 * time.Millisecond)
+	defer look.Stop()
+	for !so() {
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			w.t.Fatalf("not within 20 s: "+what, args...)
+		}
+	}
+}
