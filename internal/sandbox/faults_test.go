@@ -227,6 +227,11 @@ func TestFaultsOfTheCoSigner(t *testing.T) {
 		if got := state(r, status); got.PublicKey != w.PublicKey {
 			t.Errorf("%+v", got)
 		}
+		r.faulty(once("cosigner.status", faults.WrongPublicKey))
+		state(r, status)
+		if got := state(r, status); got.PublicKey != w.PublicKey {
+			t.Errorf("an ended lie came back: %+v", got)
+		}
 	})
 	t.Run("state lost before commit", func(t *testing.T) {
 		r := newRig(t, Options{})

@@ -44,6 +44,22 @@ func TestRotationsSideBySide(t *testing.T) {
 	}
 }
 
+func TestRefreshesPerMinuteAreCounted(t *testing.T) {
+	c := newClock()
+	r := newRig(t, Options{Clock: c.Now})
+	w := r.wallet(0)
+	for _, step := range []struct {
+		after time.Duration
+		peak  int
+	}{{0, 1}, {30 * time.Second, 2}, {29 * time.Second, 3}, {2 * time.Second, 3}, {2 * time.Minute, 3}} {
+		c.advance(step.after)
+		r.refreshJSON(w)
+		if got := r.Stats().Ceremonies.PeakPerMinute; got != step.peak {
+			t.Errorf("after another %v: peak per minute %d, want %d", step.after, got, step.peak)
+		}
+	}
+}
+
 func TestSameSeedSameFleet(t *testing.T) {
 	a, b, c := newRig(t, Options{Seed: 7}), newRig(t, Options{Seed: 7}), newRig(t, Options{Seed: 8})
 	if a.info.Dynamic.APIToken != b.info.Dynamic.APIToken || a.info.Dynamic.EnvironmentID != b.info.Dynamic.EnvironmentID ||

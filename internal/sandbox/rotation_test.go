@@ -100,6 +100,7 @@ func TestALostKeyIsSeen(t *testing.T) {
 func TestTheArchiveOutlivesTheCoSigner(t *testing.T) {
 	r := newRig(t, Options{})
 	r.rotate(0)
+	r.rotate(0)
 	w := r.wallet(0)
 	view, ok := r.vendor.View(w.ID)
 	if !ok {
@@ -108,17 +109,21 @@ func TestTheArchiveOutlivesTheCoSigner(t *testing.T) {
 	if err := r.cosigner.LoseState(r.provider, w.ID, true); err != nil {
 		t.Fatal(err)
 	}
-	retired := map[string]bool{view.Retired[0].ID: true}
-	old := r.archive.of(w.ID, retired)
-	if len(old) != 1 {
-		t.Fatalf("%d old shares are kept", len(old))
+	if len(view.Retired) != 2 {
+		t.Fatalf("%d retired sets", len(view.Retired))
 	}
-	// A vendor that had kept its old share would be found out.
-	if !r.archive.anySign(old, []mpc.Share{view.Retired[0].Share}) {
-		t.Error("two old shares of one generation sign, and the archive does not see it")
-	}
-	if r.archive.anySign(old, []mpc.Share{view.Active.Share}) {
-		t.Error("an old share signs with a live one")
+	for _, set := range view.Retired {
+		old := r.archive.of(w.ID, map[string]bool{set.ID: true})
+		if len(old) != 1 {
+			t.Fatalf("%d old shares of one set are kept", len(old))
+		}
+		// A vendor that had kept its old share would be found out.
+		if !r.archive.anySign(old, []mpc.Share{set.Share}) {
+			t.Error("two old shares of one generation sign, and the archive does not see it")
+		}
+		if r.archive.anySign(old, []mpc.Share{view.Active.Share}) {
+			t.Error("an old share signs with a live one")
+		}
 	}
 }
 
