@@ -1,0 +1,13 @@
+// Package api is the daemon's HTTP side. For now it answers
+//
+//	GET /         a plain page that lists what is here
+//	GET /healthz  200 as long as the process serves
+//	GET /readyz   200 when the database answers and its schema suits; 503 and one sentence if not
+//	GET /metrics  the metrics of the daemon, and the state of the fleet as the database has it
+//
+// /readyz never asks a vendor: a vendor that is down must not take replicas out
+// of service, because they are the ones that will finish what they began.
+//
+// Errors are application/problem+json (RFC 9457). TLS and passwords come from
+// the exporter-toolkit's web configuration file, and guard every route alike.
+package api

@@ -1,0 +1,39 @@
+package demo
+
+import (
+	"time"
+
+	"github.com/rotatord/rotatord/internal/config"
+)
+
+const (
+	providerName = "dynamic"
+	coSignerName = "vault"
+)
+
+// config is what a person would write for this stage, with everything that
+// waits cut short: what takes minutes in the field is to be seen here.
+func (s *stage) config() *config.Config {
+	info := s.sandbox.Info(s.url)
+	c := config.Default()
+	c.Database.URL = config.NewSecret(s.dsn)
+	c.Database.MigrateURL = c.Database.URL
+	c.Database.AutoMigrate = true
+	c.Database.MaxConnections = 12
+	c.Scheduler.MinInterval = time.Second
+	c.Scheduler.PollInterval = time.Second
+	c.Scheduler.HeartbeatInterval = time.Second
+	c.Scheduler.ShutdownGrace = drainTimeout
+	c.Rotation.CeremonyTimeout = 30 * time.Second
+	c.Rotation.QuietTime = c.Rotation.CallTimeout
+	c.Rotation.Backoff = config.Backoff{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
+	c.Providers = []config.Provider{{
+		Name: providerName, Type: config.TypeDynamic,
+		Dynamic: &config.Dynamic{
+			BaseURL: info.Dynamic.BaseURL, EnvironmentID: info.Dynamic.EnvironmentID,
+			APIToken: config.NewSecret(info.Dynamic.APIToken), Auth: config.AuthTokenExchange, CoSigner: coSignerName,
+		},
+	}}
+	c.CoSigners = []config.CoSigner{{Name: coSignerName, URL: info.Cosigner.URL, Token: config.NewSecret(info.Cosigner.Token)}}
+	return c
+}
