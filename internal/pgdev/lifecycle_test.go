@@ -94,7 +94,7 @@ func TestNothingIsLeftHoweverItsProcessEnds(t *testing.T) {
 			}
 			for _, as := range accounts {
 				c := startChild(t, how, as)
-				c.report(t)
+				segment := sharedMemory(t, c.report(t).Folder)
 				if err := endChild(c); err != nil {
 					t.Fatal(err)
 				}
@@ -102,6 +102,9 @@ func TestNothingIsLeftHoweverItsProcessEnds(t *testing.T) {
 					t.Fatal("the child ended in order")
 				}
 				nothingLeft(t, c.dir)
+				if sharedMemoryExists(t, segment) {
+					t.Error("its shared memory is left")
+				}
 			}
 		})
 	}
@@ -127,14 +130,18 @@ func TestNothingIsLeftOfAKilledStart(t *testing.T) {
 // The guard may be killed instead; then the server is still stopped in order.
 func TestStopWithoutItsGuard(t *testing.T) {
 	dir := openDir(t)
-	s := start(t, Options{Dir: dir})
+	s, err := Start(t.Context(), Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := syscall.Kill(s.own.guard.pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.own.stop(syscall.SIGQUIT); err == nil {
-		t.Log("the guard's pipe took another line")
+	// Without a guard there is something to complain about, and still no
+	// reason to leave anything.
+	if err := s.Stop(); err == nil {
+		t.Log("the guard had not ended yet when it was told the news")
 	}
-	s.Stop()
 	nothingLeft(t, dir)
 }
 

@@ -168,22 +168,29 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// nothingLeft waits until no file in dir and no process of it is left.
+// nothingLeft waits until no file in dir and no process of it is left. When
+// the files go, PostgreSQL must have gone: it would end by itself when it
+// misses them, but only after a while, and not in order.
 func nothingLeft(t *testing.T, dir string) {
 	t.Helper()
 	eventually(t, "nothing is left in "+dir, func() bool {
 		entries, err := os.ReadDir(dir)
 		return err == nil && len(entries) == 0
 	})
+	for _, process := range processesOf(t, dir) {
+		if strings.Contains(process, "postgres") {
+			t.Errorf("its folder is gone, but this runs: %s", process)
+		}
+	}
 	eventually(t, "no process of "+dir+" is left", func() bool { return len(processesOf(t, dir)) == 0 })
 }
 
-// processesOf are the processes that name dir in their command line or, on
+// processesOf are the command lines of the processes that name dir there or, on
 // Linux, work in it, as all of PostgreSQL's do. A zombie does neither.
-func processesOf(t *testing.T, dir string) []string {
+func processesOf(t *testing.T, dir string) (found []string) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		out, err := exec.Command("ps", "-axo", "pid,command").Output()
+		out, err := exec.Command("ps", "-axo", "command").Output()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,12 +200,45 @@ func processesOf(t *testing.T, dir string) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(pids, func(pid string) bool {
+	for _, pid := range pids {
+		if pid == fmt.Sprintf("/proc/%d", os.Getpid()) {
+			continue
+		}
 		cwd, _ := os.Readlink(pid + "/cwd") // unreadable: has ended, or is somebody else's
 		cmdline, _ := os.ReadFile(pid + "/cmdline")
-		mine := pid == fmt.Sprintf("/proc/%d", os.Getpid())
-		return mine || !strings.HasPrefix(cwd, dir) && !strings.Contains(string(cmdline), dir)
-	})
+		if strings.HasPrefix(cwd, dir) || strings.Contains(string(cmdline), dir) {
+			found = append(found, strings.ReplaceAll(string(cmdline), "\x00", " "))
+		}
+	}
+	return found
+}
+
+// sharedMemory is the id of the System V segment that the server in folder
+// holds. Nothing but an orderly end removes it.
+func sharedMemory(t *testing.T, folder string) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(folder, "data", "postmaster.pid"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(string(b), "\n") // the seventh: key and id
+	if len(lines) < 7 || len(strings.Fields(lines[6])) != 2 {
+		t.Fatalf("no shared memory in %q", b)
+	}
+	id := strings.Fields(lines[6])[1]
+	if !sharedMemoryExists(t, id) {
+		t.Fatalf("the test does not see segment %s, so it cannot see it go", id)
+	}
+	return id
+}
+
+func sharedMemoryExists(t *testing.T, id string) bool {
+	t.Helper()
+	out, err := exec.Command("ipcs", "-m").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Contains(strings.Fields(string(out)), id)
 }
 
 // start is a server that ends with the test.
