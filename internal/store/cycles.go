@@ -63,13 +63,17 @@ func (s *Store) Advance(ctx context.Context, t Tick) (first bool, err error) {
 		}
 		// What still waits takes the new tick; what is under way keeps its own.
 		_, err = tx.Exec(ctx, `
-			UPDATE rotations
+			WITH x AS (
+			    SELECT wallet_id FROM rotations
+			     WHERE policy_id = $1 AND tick < $2 AND owner IS NULL
+			       AND (state = 'waiting' OR (state = 'failed' AND `+timeMayMend+`))
+			     ORDER BY wallet_id FOR NO KEY UPDATE)
+			UPDATE rotations r
 			   SET state = 'waiting', tick = $2, attempt = CASE WHEN state = 'failed' THEN 0 ELSE attempt END,
 			       next_check = CASE WHEN state = 'failed' THEN now() ELSE next_check END,
 			       attention = CASE WHEN state = 'failed' THEN NULL ELSE attention END,
 			       attention_since = CASE WHEN state = 'failed' THEN NULL ELSE attention_since END
-			 WHERE policy_id = $1 AND tick < $2 AND owner IS NULL
-			   AND (state = 'waiting' OR (state = 'failed' AND error_class IN ('retryable', 'rate_limited', 'in_doubt')))`,
+			  FROM x WHERE r.wallet_id = x.wallet_id`,
 			t.PolicyID, t.At)
 		return err
 	})
@@ -78,6 +82,9 @@ func (s *Store) Advance(ctx context.Context, t Tick) (first bool, err error) {
 	}
 	return first, nil
 }
+
+// timeMayMend is true for failures that the next tick retries without a person.
+const timeMayMend = `error_class IN ('retryable', 'rate_limited', 'in_doubt')`
 
 // Cycle is the running cycle of a policy.
 type Cycle struct {
@@ -143,10 +150,13 @@ func (s *Store) Stop(ctx context.Context, policyID int32, tick time.Time, state 
 // ago, in a way that time may mend.
 func (s *Store) ResetFailed(ctx context.Context, policyID int32, cutoff time.Time, rest time.Duration) (int64, error) {
 	tag, err := s.pool.Exec(ctx, `
+		WITH x AS (
+		    SELECT r.wallet_id FROM rotations r JOIN wallet_state s ON s.wallet_id = r.wallet_id
+		     WHERE r.policy_id = $1 AND r.state = 'failed' AND `+timeMayMend+`
+		       AND r.attention_since < now() - $3::interval AND s.cycle_at < $2
+		     ORDER BY r.wallet_id FOR NO KEY UPDATE OF r)
 		UPDATE rotations r SET state = 'waiting', attempt = 0, next_check = now(), attention = NULL, attention_since = NULL
-		  FROM wallet_state s
-		 WHERE r.policy_id = $1 AND r.state = 'failed' AND r.error_class IN ('retryable', 'rate_limited', 'in_doubt')
-		   AND r.attention_since < now() - $3::interval AND s.wallet_id = r.wallet_id AND s.cycle_at < $2`, policyID, cutoff, rest)
+		  FROM x WHERE r.wallet_id = x.wallet_id`, policyID, cutoff, rest)
 	if err != nil {
 		return 0, fmt.Errorf("resetting failed rotations of policy %d: %w", policyID, err)
 	}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -55,7 +54,7 @@ type Claim struct {
 // Claimed is the answer to a Claim.
 type Claimed struct {
 	Rotations []*Rotation
-	// Limited: how many of the asked-for wallets a limit kept back.
+	// Limited: how many of the asked-for wallets a limit kept back, or fewer.
 	Limited int
 	// CanaryWaits: the limit is that the canaries have not all succeeded yet.
 	CanaryWaits bool
@@ -63,19 +62,28 @@ type Claimed struct {
 	Stop string
 }
 
-var claimSQL = `
+const claimFormat = `
 WITH due AS (
     SELECT s.wallet_id, s.policy_id, t.rotation_id
       FROM unnest($1::bigint[], $2::uuid[]) t(wallet_id, rotation_id)
       JOIN wallet_state s ON s.wallet_id = t.wallet_id
      WHERE s.policy_id = $3 AND s.cycle_at < $4 AND s.eligible_after <= $5
-       AND ` + fmt.Sprintf(alive, 6) + `
-     ORDER BY s.wallet_id
+       AND EXISTS (SELECT FROM replicas WHERE epoch = $6 FOR KEY SHARE)%s
+     ORDER BY s.wallet_id%s
        FOR NO KEY UPDATE OF s SKIP LOCKED)
 INSERT INTO rotations (wallet_id, rotation_id, policy_id, tick, trigger, owner, claimed_at)
 SELECT wallet_id, rotation_id, policy_id, $5, $7, $6, $8 FROM due
 ON CONFLICT DO NOTHING
 RETURNING wallet_id`
+
+var (
+	claimSQL = fmt.Sprintf(claimFormat, "", "")
+	// Under a limit, wallets that cannot be claimed must not use it up, or a few
+	// failed ones would hold back all others. The sub-select is a scalar one
+	// because an anti-join is sometimes planned over the whole table.
+	claimLimitedSQL = fmt.Sprintf(claimFormat, `
+       AND (SELECT r.wallet_id FROM rotations r WHERE r.wallet_id = s.wallet_id) IS NULL`, " LIMIT $9")
+)
 
 // Claim opens rotations, in state waiting, for those of the wallets that are
 // still due, free and not locked by another replica. The re-check happens
@@ -87,22 +95,33 @@ func (s *Store) Claim(ctx context.Context, c Claim) (Claimed, error) {
 	var ids []int64
 	now := s.Now()
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
-		wanted, err := s.allowance(ctx, tx, c, now, &out)
-		if err != nil || len(wanted) == 0 {
+		allowed, err := s.allowance(ctx, tx, c, now, &out)
+		out.Limited = len(c.WalletIDs) - allowed
+		if err != nil || allowed == 0 {
 			return err
 		}
-		rotationIDs := make([]uuid.UUID, len(wanted))
+		rotationIDs := make([]uuid.UUID, len(c.WalletIDs))
 		for i := range rotationIDs {
 			if rotationIDs[i], err = uuid.NewV7(); err != nil {
 				return fmt.Errorf("making a rotation id: %w", err)
 			}
 		}
-		rows, err := tx.Query(ctx, claimSQL, wanted, rotationIDs, c.PolicyID, c.Before, c.Tick, c.Owner, c.Trigger, now)
+		sql, args := claimSQL, []any{c.WalletIDs, rotationIDs, c.PolicyID, c.Before, c.Tick, c.Owner, c.Trigger, now}
+		if out.Limited > 0 {
+			sql, args = claimLimitedSQL, append(args, allowed)
+		}
+		rows, err := tx.Query(ctx, sql, args...)
 		if err != nil {
 			return err
 		}
-		if ids, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil || len(ids) == 0 {
+		if ids, err = pgx.CollectRows(rows, pgx.RowTo[int64]); err != nil {
 			return err
+		}
+		if len(ids) < allowed {
+			out.Limited, out.CanaryWaits = 0, false // the limit was not the reason
+		}
+		if len(ids) == 0 {
+			return nil
 		}
 		if c.MaxPerMinute > 0 {
 			if err := s.spend(ctx, tx, c, now, len(ids)); err != nil {
@@ -120,93 +139,6 @@ func (s *Store) Claim(ctx context.Context, c Claim) (Claimed, error) {
 		}
 	}
 	return out, nil
-}
-
-// allowance locks the policy's row where a limit has to hold, and returns the
-// wallets that may be claimed now, in ascending order.
-func (s *Store) allowance(ctx context.Context, tx pgx.Tx, c Claim, now time.Time, out *Claimed) ([]int64, error) {
-	allowed := len(c.WalletIDs)
-	if c.MaxConcurrent > 0 || c.MaxPerMinute > 0 || c.FailureBudget > 0 || c.Canary > 0 {
-		var until *time.Time
-		var underWay, claimed, succeeded, failed int
-		err := tx.QueryRow(ctx, `SELECT started_until FROM policy_state WHERE policy_id = $1 FOR NO KEY UPDATE`,
-			c.PolicyID).Scan(&until)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return nil, nil // the policy was deleted meanwhile
-		}
-		if err != nil {
-			return nil, err
-		}
-		if c.FailureBudget > 0 || c.Canary > 0 {
-			if err := tx.QueryRow(ctx, `
-				SELECT coalesce(sum(claimed), 0), coalesce(sum(succeeded), 0), coalesce(sum(failed), 0)
-				  FROM cycle_counters WHERE policy_id = $1 AND tick = $2`, c.PolicyID, c.Tick).Scan(&claimed, &succeeded, &failed); err != nil {
-				return nil, err
-			}
-			if allowed, out.Stop = trial(c, allowed, claimed, succeeded, failed); out.Stop != "" {
-				return nil, nil
-			}
-			out.CanaryWaits = allowed < len(c.WalletIDs)
-		}
-		if c.MaxConcurrent > 0 {
-			if err := tx.QueryRow(ctx, underWaySQL, c.PolicyID).Scan(&underWay); err != nil {
-				return nil, err
-			}
-			allowed = min(allowed, max(int(c.MaxConcurrent)-underWay, 0))
-		}
-		if c.MaxPerMinute > 0 {
-			allowed = min(allowed, paced(until, now, c.MaxPerMinute))
-		}
-	}
-	out.Limited = len(c.WalletIDs) - allowed
-	return c.WalletIDs[:allowed], nil
-}
-
-// trial holds a cycle back while its canaries are out, and ends it when they
-// or too many others failed.
-func trial(c Claim, allowed, claimed, succeeded, failed int) (int, string) {
-	switch {
-	case c.FailureBudget > 0 && failed >= int(c.FailureBudget):
-		return 0, fmt.Sprintf("%d wallets failed, which uses up the failure budget of %d", failed, c.FailureBudget)
-	case succeeded >= int(c.Canary):
-		return allowed, ""
-	case failed > 0:
-		return 0, fmt.Sprintf("%d of the first %d wallets (canary) failed", failed, c.Canary)
-	}
-	return min(allowed, max(int(c.Canary)-claimed, 0)), ""
-}
-
-// Everything from opening to promoted counts, approval waits included, and
-// what a replica has claimed and is about to open.
-const underWaySQL = `
-SELECT count(*) FROM rotations
- WHERE policy_id = $1 AND (state IN ('opening', 'ceremony', 'prepared', 'promoted') OR (state = 'waiting' AND owner IS NOT NULL))`
-
-// pace spaces starts so that any 60 seconds see at most perMinute of them: a
-// tenth may start at once, the rest one slot apart (the generic cell rate
-// algorithm: burst + 60 s / slot = perMinute).
-func pace(perMinute int32) (burst int, slot time.Duration) {
-	burst = max(1, int(perMinute)/10)
-	return burst, time.Minute / time.Duration(max(1, int(perMinute)-burst))
-}
-
-// paced is how many rotations may start now, given until when earlier starts
-// have used up the slots.
-func paced(until *time.Time, now time.Time, perMinute int32) int {
-	burst, slot := pace(perMinute)
-	ahead := time.Duration(0)
-	if until != nil && until.After(now) {
-		ahead = until.Sub(now)
-	}
-	return max(0, int((time.Duration(burst)*slot-ahead)/slot))
-}
-
-// spend books n starts.
-func (s *Store) spend(ctx context.Context, tx pgx.Tx, c Claim, now time.Time, n int) error {
-	_, slot := pace(c.MaxPerMinute)
-	_, err := tx.Exec(ctx, `UPDATE policy_state SET started_until = greatest(started_until, $2) + $3 WHERE policy_id = $1`,
-		c.PolicyID, now, time.Duration(n)*slot)
-	return err
 }
 
 // count adds to the counters of a cycle, in this replica's own row.

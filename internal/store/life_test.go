@@ -137,19 +137,19 @@ func (w *world) to(r *Rotation, state State) {
 	if r.Head.ActiveShareSet == "" {
 		w.baseline(r)
 	}
-	for _, step := range []struct {
-		state State
-		take  func()
-	}{
-		{Opening, func() { w.opening(r) }},
-		{Ceremony, func() { w.ceremony(r) }},
-		{Prepared, func() { w.prepared(r) }},
-		{Promoted, func() { w.promoted(r, time.Time{}) }},
-	} {
-		if r.State == state {
-			return
+	for r.State != state {
+		switch r.State {
+		case Waiting:
+			w.opening(r)
+		case Opening:
+			w.ceremony(r)
+		case Ceremony:
+			w.prepared(r)
+		case Prepared:
+			w.promoted(r, time.Time{})
+		default:
+			w.t.Fatalf("no way from %s to %s", r.State, state)
 		}
-		step.take()
 	}
 }
 

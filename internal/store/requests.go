@@ -123,7 +123,7 @@ func (s *Store) requestRotate(ctx context.Context, tx pgx.Tx, q Request) (string
 	now := s.Now()
 	tag, err := tx.Exec(ctx, `
 		INSERT INTO rotations (wallet_id, rotation_id, policy_id, tick, trigger, claimed_at, next_check, actor, reason)
-		VALUES ($1, $2, $3, $4, 'manual', $5, $5, $6, $7) ON CONFLICT DO NOTHING`,
+		VALUES ($1, $2, $3, $4, 'manual', $5, now(), $6, $7) ON CONFLICT DO NOTHING`,
 		q.WalletID, id, policyID, now.Truncate(time.Minute), now, q.Actor, q.Reason)
 	if err != nil {
 		return "", err
