@@ -19,7 +19,7 @@ func wantErr(t *testing.T, err error, class provider.Class, reason provider.Reas
 	}
 }
 
-const slow = 500 * time.Millisecond // the call time-out of the tests that wait for one
+const slow = time.Second // the call time-out of the tests that wait for one
 
 func broken(operation string, kind faults.Kind) faults.Fault {
 	return faults.Fault{Operation: "dynamic." + operation, Kind: kind, Delay: 5 * slow}
@@ -55,6 +55,7 @@ func TestFaultsOfReading(t *testing.T) {
 		"wallet: another address":    {broken("wallet", faults.WrongPublicKey), provider.Verification, provider.ReasonVerification, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := newAccount(t, 1, nil, func(o *Options) { o.CallTimeout = slow })
 			at := a.attempt(a.customers[0])
 			a.fail(t, tt.fault) // each time: the transport itself repeats a GET that found a dead connection
@@ -93,6 +94,7 @@ func TestFaultsOfRefresh(t *testing.T) {
 			provider.InDoubt, provider.ReasonProviderError, -1},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := newAccount(t, 1, nil, func(o *Options) { o.CallTimeout = slow })
 			c := a.customers[0]
 			at := a.attempt(c)
@@ -140,6 +142,7 @@ func TestFaultsOfTheCeremony(t *testing.T) {
 		"the vendor brings a share of other key": {broken("room", faults.WrongPublicKey), false, provider.Retryable, provider.ReasonProviderError},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := newAccount(t, 1, nil, func(o *Options) { o.CeremonyTimeout = 2 * time.Second })
 			c := a.customers[0]
 			a.fail(t, tt.fault)
@@ -198,6 +201,7 @@ func TestFaultsOfTheSwap(t *testing.T) {
 		"refused":      {nil, broken("locations", faults.Reject), provider.Retryable, provider.ReasonInvalidState, false},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			a := newAccount(t, 1, tt.choose, func(o *Options) { o.CallTimeout = slow })
 			c := a.customers[0]
 			at, share := a.prepare(t, c)
