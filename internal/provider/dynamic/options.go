@@ -21,13 +21,15 @@ const (
 const (
 	// DefaultBaseURL is the vendor's production API.
 	DefaultBaseURL = "https://app.dynamicauth.com"
-	// DefaultCallTimeout is what the vendor's own client allows from the
-	// refresh request to room_created; it has no limit on its other calls.
-	DefaultCallTimeout = 30 * time.Second
+	// DefaultCallTimeout limits one call. The vendor's own client allows 30 s
+	// from the refresh request to room_created and has no limit elsewhere; a
+	// replica's calls must end well within its heartbeat, which is given up
+	// after 30 s.
+	DefaultCallTimeout = 10 * time.Second
 	// DefaultCeremonyTimeout limits the wait for ceremony_complete, for which
 	// the vendor's client has no limit. A refresh takes seconds; minutes leave
 	// room for a co-signer that is slow to join.
-	DefaultCeremonyTimeout = 3 * time.Minute
+	DefaultCeremonyTimeout = 2 * time.Minute
 )
 
 // uuidPattern is the form in which the vendor gives and takes UUIDs.
