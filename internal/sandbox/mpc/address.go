@@ -1,30 +1,5 @@
 package mpc
 
-import (
-	"math/big"
-	"slices"
-)
-
-const base58Alphabet = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-
-// base58 is Bitcoin's encoding without a checksum, as Solana uses it.
-func base58(b []byte) string {
-	radix, digit := big.NewInt(58), new(big.Int)
-	var text []byte
-	for n := new(big.Int).SetBytes(b); n.Sign() > 0; {
-		n.DivMod(n, radix, digit)
-		text = append(text, base58Alphabet[digit.Int64()])
-	}
-	for _, leading := range b {
-		if leading != 0 {
-			break
-		}
-		text = append(text, base58Alphabet[0])
-	}
-	slices.Reverse(text)
-	return string(text)
-}
-
 const (
 	bech32Alphabet = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
 	// bech32mConstant tells bech32m from bech32 (BIP-350).

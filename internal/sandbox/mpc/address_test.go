@@ -21,10 +21,10 @@ func TestAddressVectors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := base58(token); got != "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA" {
+	if got := Base58(token); got != "TokenkegQfeZyiNwAJbNbGKPFXCWuBvf9Ss623VQ5DA" {
 		t.Errorf("base58 of the token program is %s", got)
 	}
-	if got := base58(make([]byte, 32)); got != string(bytes.Repeat([]byte("1"), 32)) {
+	if got := Base58(make([]byte, 32)); got != string(bytes.Repeat([]byte("1"), 32)) {
 		t.Errorf("base58 of the system program is %s", got)
 	}
 }

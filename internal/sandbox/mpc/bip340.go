@@ -84,6 +84,33 @@ func (g secpGroup) subtract(a, b []byte) ([]byte, error) {
 	return g.encode(x.Add(y.Negate())), nil
 }
 
+func (g secpGroup) multiply(a, b []byte) ([]byte, error) {
+	x, err := g.scalar(a)
+	if err != nil {
+		return nil, err
+	}
+	y, err := g.scalar(b)
+	if err != nil {
+		return nil, err
+	}
+	return g.encode(x.Mul(y)), nil
+}
+
+func (g secpGroup) invert(a []byte) ([]byte, error) {
+	x, err := g.scalar(a)
+	if err != nil {
+		return nil, err
+	}
+	if x.IsZero() {
+		return nil, fmt.Errorf("%w: zero has no inverse", ErrInvalid)
+	}
+	return g.encode(x.InverseNonConst()), nil
+}
+
+func (g secpGroup) small(n int) []byte {
+	return g.encode(new(secp256k1.ModNScalar).SetInt(uint32(n)))
+}
+
 func (g secpGroup) mulBase(scalar []byte) ([]byte, error) {
 	s, err := g.scalar(scalar)
 	if err != nil {
@@ -92,6 +119,21 @@ func (g secpGroup) mulBase(scalar []byte) ([]byte, error) {
 	var p secp256k1.JacobianPoint
 	secp256k1.ScalarBaseMultNonConst(s, &p)
 	return g.compress(&p)
+}
+
+func (g secpGroup) mulPoint(scalar, point []byte) ([]byte, error) {
+	s, err := g.scalar(scalar)
+	if err != nil {
+		return nil, err
+	}
+	p, err := g.point(point)
+	if err != nil {
+		return nil, err
+	}
+	var at, product secp256k1.JacobianPoint
+	p.AsJacobian(&at)
+	secp256k1.ScalarMultNonConst(s, &at, &product)
+	return g.compress(&product)
 }
 
 func (g secpGroup) addPoints(a, b []byte) ([]byte, error) {
@@ -115,12 +157,11 @@ func (secpGroup) publicKey(joint []byte) []byte { return joint[1:] }
 
 // sign follows BIP-340 with both the nonce and the key as a sum. When a joint
 // point has an odd y, every party negates its own part of it.
-func (g secpGroup) sign(a, b, joint, message []byte, random io.Reader) ([]byte, error) {
+func (g secpGroup) sign(parts [][]byte, joint, message []byte, random io.Reader) ([]byte, error) {
 	negateKeys := joint[0] == secp256k1.PubKeyFormatCompressedOdd
 	nonce := new(secp256k1.ModNScalar)
-	secrets := make([]*secp256k1.ModNScalar, 0, 2)
-	nonces := make([]*secp256k1.ModNScalar, 0, 2)
-	for _, secret := range [][]byte{a, b} {
+	var secrets, nonces []*secp256k1.ModNScalar
+	for _, secret := range parts {
 		x, err := g.scalar(secret)
 		if err != nil {
 			return nil, err

@@ -42,13 +42,17 @@ type group interface {
 	randomScalar(random io.Reader) ([]byte, error)
 	add(a, b []byte) ([]byte, error)      // scalars
 	subtract(a, b []byte) ([]byte, error) // scalars
+	multiply(a, b []byte) ([]byte, error) // scalars
+	invert(a []byte) ([]byte, error)      // refuses zero
+	small(n int) []byte                   // the scalar of a small positive number
 	mulBase(scalar []byte) ([]byte, error)
+	mulPoint(scalar, point []byte) ([]byte, error)
 	addPoints(a, b []byte) ([]byte, error) // refuses the identity
 	// publicKey is the encoding of a joint point that standard verifiers take.
 	publicKey(joint []byte) []byte
-	// sign makes one two-party signature: both parties' nonces and partial
-	// signatures, added up.
-	sign(a, b, joint, message []byte, random io.Reader) ([]byte, error)
+	// sign makes one signature of several parties whose secrets add up to the
+	// key: their nonces and partial signatures, added up.
+	sign(secrets [][]byte, joint, message []byte, random io.Reader) ([]byte, error)
 	verify(publicKey, message, signature []byte) bool
 	address(publicKey []byte) string
 }

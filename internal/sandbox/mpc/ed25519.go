@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/ed25519"
 	"crypto/sha512"
+	"encoding/binary"
 	"fmt"
 	"io"
 
@@ -69,12 +70,51 @@ func (g edwardsGroup) subtract(a, b []byte) ([]byte, error) {
 	return x.Subtract(x, y).Bytes(), nil
 }
 
+func (g edwardsGroup) multiply(a, b []byte) ([]byte, error) {
+	x, err := g.scalar(a)
+	if err != nil {
+		return nil, err
+	}
+	y, err := g.scalar(b)
+	if err != nil {
+		return nil, err
+	}
+	return x.Multiply(x, y).Bytes(), nil
+}
+
+func (g edwardsGroup) invert(a []byte) ([]byte, error) {
+	x, err := g.scalar(a)
+	if err != nil {
+		return nil, err
+	}
+	if x.Equal(edwards25519.NewScalar()) == 1 {
+		return nil, fmt.Errorf("%w: zero has no inverse", ErrInvalid)
+	}
+	return x.Invert(x).Bytes(), nil
+}
+
+func (edwardsGroup) small(n int) []byte {
+	return append(binary.LittleEndian.AppendUint64(nil, uint64(n)), make([]byte, 24)...)
+}
+
 func (g edwardsGroup) mulBase(scalar []byte) ([]byte, error) {
 	s, err := g.scalar(scalar)
 	if err != nil {
 		return nil, err
 	}
 	return new(edwards25519.Point).ScalarBaseMult(s).Bytes(), nil
+}
+
+func (g edwardsGroup) mulPoint(scalar, point []byte) ([]byte, error) {
+	s, err := g.scalar(scalar)
+	if err != nil {
+		return nil, err
+	}
+	p, err := g.point(point)
+	if err != nil {
+		return nil, err
+	}
+	return p.ScalarMult(s, p).Bytes(), nil
 }
 
 func (g edwardsGroup) addPoints(a, b []byte) ([]byte, error) {
@@ -95,14 +135,13 @@ func (g edwardsGroup) addPoints(a, b []byte) ([]byte, error) {
 
 func (edwardsGroup) publicKey(joint []byte) []byte { return joint }
 
-// sign follows RFC 8032 with both the nonce and the key as a sum: R = (ka+kb)·G,
-// e = H(R, X, m), S = (ka + e·a) + (kb + e·b).
-func (g edwardsGroup) sign(a, b, joint, message []byte, random io.Reader) ([]byte, error) {
+// sign follows RFC 8032 with both the nonce and the key as a sum: R = (ka+kb+…)·G,
+// e = H(R, X, m), S = (ka + e·a) + (kb + e·b) + ….
+func (g edwardsGroup) sign(parts [][]byte, joint, message []byte, random io.Reader) ([]byte, error) {
 	sum := edwards25519.NewScalar()
 	nonce := edwards25519.NewScalar()
-	secrets := make([]*edwards25519.Scalar, 0, 2)
-	nonces := make([]*edwards25519.Scalar, 0, 2)
-	for _, secret := range [][]byte{a, b} {
+	var secrets, nonces []*edwards25519.Scalar
+	for _, secret := range parts {
 		x, err := g.scalar(secret)
 		if err != nil {
 			return nil, err
@@ -139,4 +178,4 @@ func (edwardsGroup) verify(publicKey, message, signature []byte) bool {
 	return len(publicKey) == ed25519.PublicKeySize && ed25519.Verify(publicKey, message, signature)
 }
 
-func (edwardsGroup) address(publicKey []byte) string { return base58(publicKey) }
+func (edwardsGroup) address(publicKey []byte) string { return Base58(publicKey) }

@@ -189,7 +189,7 @@ func keygenID(parts ...[]byte) string {
 	}
 	sum := hash.Sum(nil)
 	for {
-		if id := base58(sum); len(id) == 44 {
+		if id := Base58(sum); len(id) == 44 {
 			return id
 		}
 		again := sha256.Sum256(sum)

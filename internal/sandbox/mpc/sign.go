@@ -18,7 +18,7 @@ func CanSign(a, b Share) bool {
 	}
 	message := make([]byte, 32)
 	rand.Read(message) // never fails: crypto/rand ends the process instead
-	signature, err := g.sign(a.secret, b.secret, a.joint, message, rand.Reader)
+	signature, err := g.sign([][]byte{a.secret, b.secret}, a.joint, message, rand.Reader)
 	if err != nil {
 		return false
 	}
