@@ -227,7 +227,7 @@ func TestTimeout(t *testing.T) {
 
 // The token must not follow a redirect to a host that nobody configured.
 func TestNoRedirects(t *testing.T) {
-	visited := make(chan string, 10)
+	visited := make(chan string, 100)
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		visited <- r.Header.Get("Authorization")
 	}))

@@ -94,7 +94,8 @@ func startChild(t *testing.T, config childConfig) *child {
 		t.Fatal(err)
 	}
 	c := &child{t: t, cmd: exec.Command(os.Args[0]), stderr: new(strings.Builder)}
-	c.cmd.Env = append(os.Environ(), childVariable+"="+string(text))
+	// The race detector would sleep for a second at the end of each life.
+	c.cmd.Env = append(os.Environ(), childVariable+"="+string(text), "GORACE=atexit_sleep_ms=0")
 	c.cmd.Stderr = c.stderr
 	if c.stdin, err = c.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)

@@ -21,14 +21,15 @@ const (
 
 // disk writes files so that they are there entirely or not at all.
 type disk struct {
-	noSync bool
+	// sync makes a file or folder durable; with Options.NoSync it does nothing.
+	sync func(*os.File) error
 	// at is called between the steps with the step's name. It does nothing in
 	// production; a test dies there.
 	at func(point string)
 }
 
 // write replaces folder/name. When it returns nil the file survives a power
-// failure (with noSync: only the end of the process). On an error either the
+// failure (with NoSync: only the end of the process). On an error either the
 // old or the new content is there.
 func (d disk) write(folder, name string, content []byte) error {
 	kind := filepath.Ext(name)
@@ -40,8 +41,8 @@ func (d disk) write(folder, name string, content []byte) error {
 	d.at("created" + kind)
 	_, err = f.Write(content)
 	d.at("written" + kind)
-	if err == nil && !d.noSync {
-		err = f.Sync()
+	if err == nil {
+		err = d.sync(f)
 	}
 	err = errors.Join(err, f.Close())
 	if err != nil {
@@ -76,14 +77,11 @@ func (d disk) makeFolder(parent, name string) error {
 }
 
 func (d disk) syncFolder(folder string) error {
-	if d.noSync {
-		return nil
-	}
 	f, err := os.Open(folder)
 	if err != nil {
 		return err
 	}
-	return errors.Join(f.Sync(), f.Close())
+	return errors.Join(d.sync(f), f.Close())
 }
 
 // folderName is safe for any provider and wallet, and different for different

@@ -56,6 +56,8 @@ func TestModel(t *testing.T) {
 		rt.Repeat(map[string]func(*rapid.T){
 			"":        m.check,
 			"start":   m.start,
+			"prepare": m.prepare,
+			"switch":  m.switchOver,
 			"repeat":  m.repeat,
 			"join":    m.join,
 			"fail":    m.fail,
@@ -115,6 +117,36 @@ func (m *model) start(t *rapid.T) {
 	}
 }
 
+// prepare and switchOver take the straight way, so that a sequence gets to
+// several prepared shares and several commits.
+func (m *model) prepare(t *rapid.T) {
+	if m.running() {
+		return
+	}
+	set := fmt.Sprintf("set-%d", m.sets+1)
+	for _, c := range m.ceremonies {
+		if c.share && c.state == cosigner.Prepared && rapid.Bool().Draw(t, "the same set") {
+			set = c.ShareSetID
+		}
+	}
+	c := m.h.ceremony(m.current.ShareSetID, set)
+	if got := m.h.post("/v1/ceremonies", c); got != http.StatusAccepted {
+		t.Fatalf("starting: status %d", got)
+	}
+	m.sets++
+	m.ceremonies = append(m.ceremonies, &modelCeremony{Ceremony: c, from: m.current, state: cosigner.Running, inRoom: true})
+	m.joins(m.ceremonies[len(m.ceremonies)-1])
+}
+
+func (m *model) switchOver(t *rapid.T) {
+	c := m.pick(t, func(c *modelCeremony) bool { return c.state == cosigner.Prepared })
+	if c == nil {
+		return
+	}
+	body := cosigner.Commit{ShareSetID: c.ShareSetID, Fingerprint: c.fingerprint}
+	m.commits(t, c, body, http.StatusOK)
+}
+
 func (m *model) find(refs map[shareRef]time.Time, set string) (shareRef, bool) {
 	for ref := range refs {
 		if ref.ShareSetID == set {
@@ -153,6 +185,10 @@ func (m *model) join(t *rapid.T) {
 	if c == nil {
 		return
 	}
+	m.joins(c)
+}
+
+func (m *model) joins(c *modelCeremony) {
 	m.h.vendorJoins(c.Ceremony, c.from)
 	m.h.awaitEnd(c.CeremonyID)
 	c.inRoom, c.share = false, true
@@ -199,6 +235,10 @@ func (m *model) commit(t *rapid.T) {
 	if fits && (may || c.state == cosigner.Committed) {
 		want = http.StatusOK
 	}
+	m.commits(t, c, body, want)
+}
+
+func (m *model) commits(t *rapid.T, c *modelCeremony, body cosigner.Commit, want int) {
 	got := m.h.post("/v1/ceremonies/"+c.CeremonyID.String()+"/commit", body)
 	if got != want {
 		t.Fatalf("committing one that is %s: status %d, want %d", c.state, got, want)

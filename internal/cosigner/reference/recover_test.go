@@ -4,9 +4,13 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/rotatord/rotatord/internal/cosigner"
 )
@@ -276,5 +280,77 @@ func TestFailedWrites(t *testing.T) {
 	h.restart()
 	if got := h.status(c.CeremonyID); got.State != cosigner.Committed {
 		t.Errorf("after a restart the ceremony is %s", got.State)
+	}
+}
+
+// Killing a process cannot show a missing fsync, so the order is looked at: a
+// file is synced before it is renamed, and its folder after that, before
+// anybody is told.
+func TestEveryStepIsSynced(t *testing.T) {
+	var mu sync.Mutex
+	var steps []string
+	note := func(step string) {
+		mu.Lock()
+		defer mu.Unlock()
+		steps = append(steps, step)
+	}
+	h := startHouse(t, func(o *Options) {
+		o.NoSync = false
+		o.at = note
+		o.sync = func(f *os.File) error {
+			note("sync " + filepath.Ext(strings.TrimSuffix(f.Name(), tempSuffix)))
+			return f.Sync()
+		}
+	})
+	write := func(kind string) []string {
+		return []string{"created" + kind, "written" + kind, "sync " + kind, "synced" + kind, "renamed" + kind, "sync ", "durable" + kind}
+	}
+	is := func(what string, want ...[]string) {
+		t.Helper()
+		mu.Lock()
+		defer mu.Unlock()
+		if diff := cmp.Diff(slices.Concat(want...), steps); diff != "" {
+			t.Errorf("%s: %s", what, diff)
+		}
+		steps = nil
+	}
+	journal, share := write(filepath.Ext(journalName)), write(shareSuffix)
+	is("open and import", []string{"sync ", "sync "}, share, journal)
+	c, s := h.prepareFirst("set-2")
+	is("a ceremony", journal, []string{"joined"}, share)
+	h.commit(c, s.Fingerprint)
+	is("a commit", journal)
+	h.clock.advance(2 * h.options.Grace)
+	h.status(c.CeremonyID)
+	is("a drop", journal)
+	h.restart()
+	is("a restart", []string{"sync ", "sync "})
+}
+
+// A drop that cannot be put on record does not happen.
+func TestDropIsOnRecordFirst(t *testing.T) {
+	h := startHouse(t, nil)
+	c, _ := committed(h)
+	h.clock.advance(2 * h.options.Grace)
+	if err := os.Mkdir(filepath.Join(h.walletFolder(), journalName+tempSuffix), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.status(c.CeremonyID); s.State != cosigner.Committed || len(h.shareFiles()) != 2 {
+		t.Errorf("%s, %d share files", s.State, len(h.shareFiles()))
+	}
+}
+
+// Even if a journal said that a superseded ceremony is prepared, committing it
+// would put a share in place whose share set the vendor has left behind.
+func TestCommitNeedsTheShareSetItStartedFrom(t *testing.T) {
+	h := startHouse(t, nil)
+	other, s := h.prepareFirst("set-2")
+	c, status := h.prepareFirst("set-3")
+	h.commit(c, status.Fingerprint)
+	h.closeServer()
+	h.editJournal(func(j *journal) { j.find(other.CeremonyID).State = cosigner.Prepared })
+	h.open()
+	if code := h.commit(other, s.Fingerprint); code != 409 {
+		t.Errorf("status %d", code)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -48,8 +49,10 @@ type Options struct {
 	// Now is the clock of grace periods. Nil: time.Now.
 	Now func() time.Time
 
-	// at is called between durable steps; nil in production.
-	at func(point string)
+	// at is called between durable steps, sync is what makes them durable; both
+	// nil in production.
+	at   func(point string)
+	sync func(*os.File) error
 }
 
 // Server holds shares in a folder and speaks the co-signer protocol.
@@ -72,8 +75,8 @@ type Server struct {
 	sweeping map[*wallet]struct{}  // has something to drop one day
 }
 
-// Open takes possession of a folder, making it if need be, and brings every
-// wallet in it back to where it was. It fails when another process has the
+// Open takes possession of a folder, making it in its parent if need be, and
+// brings every wallet in it back to where it was. It fails when another process has the
 // folder, or when a journal cannot be read: then a person must look.
 func Open(dir string, o Options) (*Server, error) {
 	o.Grace = cmp.Or(o.Grace, 24*time.Hour)
@@ -90,17 +93,27 @@ func Open(dir string, o Options) (*Server, error) {
 	if o.at == nil {
 		o.at = func(string) {}
 	}
+	switch {
+	case o.sync != nil:
+	case o.NoSync:
+		o.sync = func(*os.File) error { return nil }
+	default:
+		o.sync = (*os.File).Sync
+	}
 	s := &Server{
 		options:  o,
 		folder:   filepath.Join(dir, "wallets"),
-		disk:     disk{noSync: o.NoSync, at: o.at},
+		disk:     disk{sync: o.sync, at: o.at},
 		log:      o.Log,
 		wallets:  make(map[string]*wallet),
 		owners:   make(map[uuid.UUID]*wallet),
 		sweeping: make(map[*wallet]struct{}),
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("opening shares: %w", err)
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		// Only if it is new: a hardened unit may not read the folder above.
+		if err := s.disk.makeFolder(filepath.Dir(dir), filepath.Base(dir)); err != nil {
+			return nil, fmt.Errorf("opening shares: %w", err)
+		}
 	}
 	var err error
 	if s.lock, err = lockFolder(filepath.Join(dir, "lock")); err != nil {

@@ -169,6 +169,70 @@ func TestAbortedCeremonyKeepsItsShare(t *testing.T) {
 	}
 }
 
+// Two prepared, one committed: the other cannot be committed any more, and
+// says so; its share is kept for the grace period.
+func TestCommitSupersedes(t *testing.T) {
+	h := startHouse(t, nil)
+	other, _ := h.prepareFirst("set-2")
+	c, s := h.prepareFirst("set-3")
+	h.commit(c, s.Fingerprint)
+	if got := h.status(other.CeremonyID); got.State != cosigner.Aborted || got.Error == "" {
+		t.Errorf("the other is %s", got.State)
+	}
+	if n := len(h.shareFiles()); n != 3 {
+		t.Errorf("%d shares are held", n)
+	}
+	h.clock.advance(h.options.Grace)
+	h.status(other.CeremonyID)
+	if n := len(h.shareFiles()); n != 1 {
+		t.Errorf("%d shares are held after the grace period", n)
+	}
+}
+
+// A vendor may answer a second refresh with the set that is pending: then two
+// shares are of one set, and committing one of them is not the end of the
+// other until a different set has come.
+func TestTwoSharesOfOneSet(t *testing.T) {
+	h := startHouse(t, nil)
+	other, _ := h.prepareFirst("set-2")
+	c, s := h.prepareFirst("set-2")
+	h.commit(c, s.Fingerprint)
+	h.clock.advance(2 * h.options.Grace)
+	current, held, err := h.server.Shares(testProvider, testWallet)
+	if err != nil || current != "set-2" || held["set-2"].CeremonyID != c.CeremonyID {
+		t.Fatalf("held: %s %v %v", current, held, err)
+	}
+	if n := len(h.shareFiles()); n != 2 {
+		t.Errorf("%d shares are held", n)
+	}
+	next := h.ceremony("set-2", "set-3")
+	s = h.prepare(next, refOf(c))
+	h.commit(next, s.Fingerprint)
+	h.clock.advance(h.options.Grace)
+	h.status(other.CeremonyID)
+	if n := len(h.shareFiles()); n != 1 {
+		t.Errorf("%d shares are held after a different set", n)
+	}
+}
+
+// The grace period ends while an aborted ceremony is still in its room: what
+// comes out of it is not forgotten on the disk.
+func TestLateShareIsDropped(t *testing.T) {
+	h := startHouse(t, nil)
+	late := started(h)
+	h.abort(late)
+	c, s := h.prepareFirst("set-3")
+	h.commit(c, s.Fingerprint)
+	h.clock.advance(2 * h.options.Grace)
+	h.status(late.CeremonyID)
+	h.vendorJoins(late, first)
+	h.awaitEnd(late.CeremonyID)
+	h.status(late.CeremonyID)
+	if n := len(h.shareFiles()); n != 1 {
+		t.Errorf("%d shares are held", n)
+	}
+}
+
 func BenchmarkImport(b *testing.B) {
 	h := newHouse(b, b.TempDir(), nil)
 	defer h.close()
