@@ -44,8 +44,8 @@ func (c *wakeClock) follow(policies []*policy) {
 			if ok {
 				c.cron.Remove(f.entry)
 			}
-			entry := c.cron.Schedule(localTicks{p.spec.Schedule, p.row.ScheduleSince, c.now}, cron.FuncJob(c.wake))
-			f = followed{p.row.RunningVersion, p.row.ScheduleSince, entry}
+			ticks := localTicks{schedule: p.spec.Schedule, since: p.row.ScheduleSince, database: c.now, local: time.Now}
+			f = followed{p.row.RunningVersion, p.row.ScheduleSince, c.cron.Schedule(ticks, cron.FuncJob(c.wake))}
 		}
 		kept[p.row.ID] = f
 		delete(c.following, p.row.ID)
@@ -56,22 +56,22 @@ func (c *wakeClock) follow(policies []*policy) {
 	c.following = kept
 }
 
-// localTicks is a schedule as robfig/cron asks it: on this machine's clock, which
-// may be hours off the database's.
+// localTicks is a schedule as robfig/cron asks it: on this machine's clock,
+// which may be hours off the database's.
 type localTicks struct {
-	schedule *Schedule
-	since    time.Time
-	now      func() time.Time
+	schedule        *Schedule
+	since           time.Time
+	database, local func() time.Time
 }
 
-// Next is the first tick after local, carried over to the local clock. A
-// schedule that never ticks again answers with the zero time, which cron
+// Next is the first tick after a time on the local clock, on the local clock.
+// A schedule that never ticks again answers with the zero time, which cron
 // takes for never.
-func (t localTicks) Next(local time.Time) time.Time {
-	behind := time.Until(t.now())
-	next := t.schedule.Next(local.Add(behind), t.since)
+func (t localTicks) Next(after time.Time) time.Time {
+	behind := t.database().Sub(t.local().Round(0)) // wall clocks both
+	next := t.schedule.Next(after.Add(behind), t.since)
 	if next.IsZero() {
 		return next
 	}
-	return next.Add(-behind).In(local.Location())
+	return next.Add(-behind).In(after.Location())
 }

@@ -2,22 +2,16 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/rotatord/rotatord/internal/rotation"
 	"github.com/rotatord/rotatord/internal/store"
 )
 
-const (
-	// lookInterval is how often the dispatcher looks for parked rotations,
-	// requests and ends of cycles when nothing wakes it.
-	lookInterval = time.Second
-	// orphanInterval is how often it looks for rotations that are on record as
-	// its own and that nobody works on, because a step could not be recorded.
-	orphanInterval = 5 * time.Second
-	// claimBatch bounds one claim.
-	claimBatch = 500
-)
+// lookInterval is how often the dispatcher looks for ticks, parked rotations,
+// requests and ends of cycles when nothing wakes it.
+const lookInterval = time.Second
 
 // dispatcher takes work in hand under one lease. All its state belongs to the
 // goroutine of run, but for the snapshot that engines read.
@@ -30,13 +24,17 @@ type dispatcher struct {
 	policies policies // shared with the engine
 	cycles   []store.Cycle
 	sweeps   map[int32]*sweep
+	turn     int64                  // which cycle is swept first
+	waiting  []int32                // policies (0: none) with rotations that may be taken
 	rescue   map[int32]store.Cursor // walks through the emergency band
+	counted  map[obstacle]time.Time // when skips were counted last
 	// When the rarer looks are due.
 	reloadAt, orphansAt, rescueAt time.Time
 }
 
 func newDispatcher(s *Scheduler, l *lease, working context.Context) *dispatcher {
-	d := &dispatcher{Scheduler: s, lease: l, sweeps: map[int32]*sweep{}, rescue: map[int32]store.Cursor{}, clock: newWakeClock(s.Store.Now, func() { poke(s.wakeup) })}
+	d := &dispatcher{Scheduler: s, lease: l, sweeps: map[int32]*sweep{}, rescue: map[int32]store.Cursor{},
+		counted: map[obstacle]time.Time{}, clock: newWakeClock(s.Store.Now, func() { poke(s.wakeup) })}
 	o := s.Rotation
 	o.Store, o.Lease, o.Held = s.Store, l, d.held
 	d.engine = rotation.New(working, o)
@@ -65,7 +63,7 @@ func (d *dispatcher) run(ctx context.Context) {
 			if d.engine.InHand() == 0 {
 				d.look(ctx, d.everything())
 			} else {
-				d.look(ctx, []task{{"sweeping cycles", d.sweepAll}})
+				d.look(ctx, d.work())
 			}
 		}
 	}
@@ -78,117 +76,76 @@ type task struct {
 }
 
 func (d *dispatcher) everything() []task {
-	return []task{
+	return append([]task{
 		{"reading policies", d.reload},
 		{"firing ticks", d.fire},
 		{"answering requests", d.answer},
-		{"taking parked rotations", d.resume},
+		{"adopting orphans", d.adopt},
+		{"taking rotations under way", d.resume},
 		{"reading cycles", d.readCycles},
-		{"sweeping cycles", d.sweepAll},
-		{"ending cycles", d.completeAll},
+	}, append(d.work(), task{"ending cycles", d.completeAll})...)
+}
+
+// work is what workers become free for, the most urgent first.
+func (d *dispatcher) work() []task {
+	return []task{
+		{"taking waiting rotations", d.takeWaiting},
 		{"looking at the emergency band", d.emergencies},
+		{"sweeping cycles", d.sweepAll},
 	}
 }
 
+// look does each task. One that fails does not keep the others from being
+// done, unless it is the database that is out of reach. A task that takes
+// longer than a lease lives is stuck on a connection that leads nowhere.
 func (d *dispatcher) look(ctx context.Context, tasks []task) {
-	for _, step := range tasks {
-		if err := step.do(ctx); err != nil {
-			if ctx.Err() == nil {
-				d.Log.Error("a look at the policies failed", "step", step.what, "error", err)
-			}
+	complete := true
+	for _, t := range tasks {
+		doing, cancel := context.WithTimeout(ctx, d.Config.HeartbeatTimeout)
+		err := t.do(doing)
+		cancel()
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			continue
+		}
+		complete = false
+		d.Log.Error("a look at the policies failed", "step", t.what, "error", err)
+		if unreachable(err) {
 			return
 		}
 	}
-	d.Metrics.lastTick.Set(float64(time.Now().Unix()))
+	if complete {
+		d.Metrics.lastTick.Set(float64(time.Now().Unix()))
+	}
+}
+
+// unreachable says that the database was the reason of err, so that the next
+// statement would fail as well.
+func unreachable(err error) bool {
+	return store.IsRetryable(err) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// forEach does f for each item. A failure with one does not keep the others
+// from their turn, unless it is the database that is out of reach.
+func forEach[T any](ctx context.Context, items []T, f func(T) error) error {
+	var errs []error
+	for _, x := range items {
+		if err := f(x); err != nil {
+			if errs = append(errs, err); ctx.Err() != nil || unreachable(err) {
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // free is how many more rotations this replica may take in hand.
 func (d *dispatcher) free() int { return max(0, d.Config.Workers-d.engine.InHand()) }
 
-// resume takes parked rotations whose time has come, those under way first.
-func (d *dispatcher) resume(ctx context.Context) error {
-	if time.Now().After(d.orphansAt) {
-		d.orphansAt = time.Now().Add(orphanInterval)
-		if err := d.adopt(ctx); err != nil {
-			return err
-		}
-	}
-	// What is past waiting goes on even when all workers are busy: a commit
-	// that waits for a free worker would wait for new work.
-	underWay, err := d.Store.TakeUnderWay(ctx, d.lease.epoch, claimBatch)
-	if err != nil {
-		return err
-	}
-	d.submit(underWay)
-	if d.free() == 0 {
-		return nil
-	}
-	waiting, err := d.Store.WaitingPolicies(ctx)
-	if err != nil {
-		return err
-	}
-	for _, id := range waiting {
-		n := min(d.free(), claimBatch)
-		if n == 0 {
-			break
-		}
-		var maxConcurrent int32
-		if p := d.policies.get(id); p != nil {
-			maxConcurrent = p.spec.MaxConcurrent
-		}
-		taken, err := d.Store.TakeWaiting(ctx, d.lease.epoch, id, maxConcurrent, n)
-		if err != nil {
-			return err
-		}
-		d.submit(taken)
-	}
-	return nil
-}
-
-// adopt picks up rotations that are this replica's on record and that nobody
-// here works on. It runs on the goroutine that claims, so a fresh claim cannot
-// be mistaken for an orphan.
-func (d *dispatcher) adopt(ctx context.Context) error {
-	ids, err := d.Store.Owned(ctx, d.lease.epoch)
-	if err != nil {
-		return err
-	}
-	var orphans []int64
-	for _, id := range ids {
-		if !d.engine.Has(id) {
-			orphans = append(orphans, id)
-		}
-	}
-	if len(orphans) == 0 {
-		return nil
-	}
-	rotations, err := d.Store.Load(ctx, d.lease.epoch, orphans)
-	if err != nil {
-		return err
-	}
-	d.submit(rotations)
-	return nil
-}
-
 func (d *dispatcher) submit(rotations []*store.Rotation) {
 	for _, r := range rotations {
 		d.engine.Submit(r)
 	}
-}
-
-// pausedLook is how soon a rotation that may not begin is looked at again.
-const pausedLook = 5 * time.Second
-
-// held says until when no attempt may be begun for a rotation. It is called by
-// the engine's goroutines.
-func (d *dispatcher) held(r *store.Rotation) time.Time {
-	control := d.policies.control()
-	p := d.policies.get(r.PolicyID)
-	if pausedBy(control, p, r.Wallet.Provider) != "" {
-		return d.Store.Now().Add(pausedLook)
-	}
-	if until := control.HoldUntil[r.Wallet.Provider]; until.After(d.Store.Now()) {
-		return until
-	}
-	return time.Time{}
 }

@@ -37,7 +37,8 @@ const (
 // Wallet is what decides when a wallet is due.
 type Wallet struct {
 	ID int64
-	// CycleAt is what was satisfied last, see CycleAt.
+	// CycleAt is the tick that was satisfied last; at first, the enrolment. It
+	// never goes back.
 	CycleAt time.Time
 	// EligibleAfter holds back a wallet that joined or changed its policy until
 	// the next tick.
@@ -70,12 +71,15 @@ type Decision struct {
 }
 
 // Due decides whether a wallet is to be rotated, and from when. It reads no
-// clock and no database, so every replica comes to the same answer.
+// clock and no database, so every replica comes to the same answer. It is the
+// specification of what a sweep claims: the part that must be fast is SQL
+// (store.Discover, store.Claim), and TestSweepClaimsWhatIsDue compares the two.
 //
 // A wallet is due for the latest tick until it has satisfied it, inside the
 // run window. In the emergency band it is due outside window and spread too,
-// and also when it has just joined: the promise is about the share's age, not
-// about the policy's memory of it.
+// and also when it joined after the tick: the promise is about the share's
+// age, not about the policy's memory of it. It only waits until EmergencyTick
+// has passed the moment at which it joined.
 func Due(w Wallet, s *Spec, m Moment) Decision {
 	switch {
 	case m.Paused:
@@ -88,7 +92,7 @@ func Due(w Wallet, s *Spec, m Moment) Decision {
 	if !ok || band.After(m.Now) {
 		return scheduled
 	}
-	if scheduled.Due && !scheduled.NotBefore.After(m.Now) {
+	if scheduled.Due && !scheduled.NotBefore.After(m.Now) || w.EligibleAfter.After(s.EmergencyTick(m.Now)) {
 		return scheduled
 	}
 	return Decision{Due: true, Trigger: store.Emergency, NotBefore: band}
@@ -158,23 +162,11 @@ func (s *Spec) emergencyAge() (time.Duration, bool) {
 	return s.MaxShareAge - min(s.Schedule.Interval(), s.MaxShareAge/leadShare), true
 }
 
-// CycleAt is the cycle_at of a wallet once a rotation has succeeded that was
-// claimed at claimed for tick; previous is its cycle_at so far. A scheduled
-// rotation satisfies its tick, however late it ends. A manual or emergency one
-// satisfies the ticks up to its claim, cut to the minute, because few distinct
-// values keep sweeps of the index dense. It never goes back.
-func CycleAt(trigger store.Trigger, tick, claimed, previous time.Time) time.Time {
-	at := tick
-	if trigger == store.Manual || trigger == store.Emergency {
-		if tick.After(claimed) {
-			at = time.Time{}
-		}
-		if cut := claimed.Truncate(time.Minute); cut.After(at) {
-			at = cut
-		}
-	}
-	if at.Before(previous) {
-		return previous
-	}
-	return at
+// EmergencyTick is the tick that an emergency rotation claimed now will
+// satisfy: now, cut to the minute, because few distinct values keep sweeps of
+// the index dense. Where the promise is a matter of minutes it is cut finer: a
+// wallet must not be back in the band as soon as it has left it.
+func (s *Spec) EmergencyTick(now time.Time) time.Time {
+	age, _ := s.emergencyAge()
+	return now.Truncate(min(time.Minute, (age / 8).Truncate(time.Microsecond)))
 }

@@ -104,6 +104,11 @@ func TestDue(t *testing.T) {
 			want: Decision{Due: true, Trigger: store.Emergency, NotBefore: tick.Add(-6 * time.Hour)},
 		},
 		{
+			name:   "it joined after the cut of the minute",
+			wallet: Wallet{CycleAt: tick.Add(-60 * time.Hour), EligibleAfter: tick.Add(time.Second)}, moment: Moment{Tick: yesterday, Now: tick.Add(2 * time.Second)},
+			want: Decision{Reason: ReasonJoined},
+		},
+		{
 			name:   "the emergency band does not need a tick",
 			wallet: Wallet{CycleAt: tick.Add(-54 * time.Hour)}, moment: Moment{Now: tick},
 			want: Decision{Due: true, Trigger: store.Emergency, NotBefore: tick},
@@ -208,47 +213,34 @@ func TestEmergencyCutoffAgreesWithDue(t *testing.T) {
 	})
 }
 
-// TestOneRotationPerTick: however rotations end and whoever starts them, a
-// wallet that succeeded is not due again for the same tick, and cycle_at never
-// goes back.
+// TestOneRotationPerTick: whoever starts a rotation, a wallet that succeeded is
+// not due again for the same tick, nor for the promise right after.
 func TestOneRotationPerTick(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		v := Judge(dailyRow(), 0, Rules{})
-		tick := time.Unix(rapid.Int64Range(1.7e9, 1.8e9).Draw(rt, "tick"), 0).UTC()
-		previous := tick.Add(-time.Duration(rapid.Int64Range(1, 1e15).Draw(rt, "age")))
-		claimed := tick.Add(time.Duration(rapid.Int64Range(0, 9e13).Draw(rt, "claimed after")))
-		trigger := rapid.SampledFrom([]store.Trigger{store.Schedule, store.CatchUp, store.Emergency, store.Manual}).Draw(rt, "trigger")
-		at := CycleAt(trigger, tick, claimed, previous)
-		if at.Before(previous) || at.After(claimed) {
-			rt.Fatalf("%s: cycle_at %s, before %s, claimed %s", trigger, at, previous, claimed)
+		row := dailyRow()
+		row.Schedule = ptr(rapid.SampledFrom([]string{"@every 1s", "@every 20s", "@every 5m", "@daily"}).Draw(rt, "schedule"))
+		row.RunWindow = nil
+		interval := mustSchedule(t, *row.Schedule, "UTC").Interval()
+		row.MaxShareAge = ptr(2*interval + time.Duration(rapid.Int64Range(0, int64(20*interval)).Draw(rt, "max_share_age")))
+		v := Judge(row, 0, Rules{})
+		if v.Err != nil {
+			rt.Fatal(v.Err)
 		}
-		if d := Due(Wallet{CycleAt: at}, &v.Spec, Moment{Tick: tick, Now: claimed}); d.Due {
-			rt.Fatalf("%s: due again for the tick %s with cycle_at %s", trigger, tick, at)
+		tick := time.UnixMicro(rapid.Int64Range(1.7e15, 1.8e15).Draw(rt, "tick"))
+		claimed := tick.Add(time.Duration(rapid.Int64Range(0, int64(interval)-1).Draw(rt, "claimed after")))
+		for _, satisfied := range []time.Time{tick, v.Spec.EmergencyTick(claimed)} {
+			if satisfied.After(claimed) {
+				rt.Fatalf("claimed at %s for %s", claimed, satisfied)
+			}
+			if d := Due(Wallet{CycleAt: latest(tick, satisfied)}, &v.Spec, Moment{Tick: tick, Now: claimed}); d.Due {
+				rt.Fatalf("due again: %+v", d)
+			}
 		}
-		if again := CycleAt(trigger, tick, claimed, at); !again.Equal(at) {
-			rt.Fatalf("%s: %s became %s the second time", trigger, at, again)
+		age, _ := v.Spec.emergencyAge()
+		if lost := claimed.Sub(v.Spec.EmergencyTick(claimed)); lost > age/8 {
+			rt.Fatalf("an emergency rotation is %s old at once, and the next one is due at %s", lost, age)
 		}
 	})
-}
-
-func TestCycleAt(t *testing.T) {
-	at := func(text string) time.Time { return mustTime(t, "2026-05-"+text+"Z") }
-	for _, c := range []struct {
-		name                          string
-		trigger                       store.Trigger
-		tick, claimed, previous, want time.Time
-	}{
-		{"scheduled, however late", store.Schedule, at("10T03:00:00"), at("11T09:12:13"), at("09T03:00:00"), at("10T03:00:00")},
-		{"caught up", store.CatchUp, at("10T03:00:00"), at("10T05:00:59"), at("09T03:00:00"), at("10T03:00:00")},
-		{"by hand, cut to the minute", store.Manual, at("10T03:00:00"), at("10T17:12:59"), at("10T03:00:00"), at("10T17:12:00")},
-		{"emergency before any tick", store.Emergency, time.Time{}, at("10T17:12:59"), at("01T00:00:00"), at("10T17:12:00")},
-		{"the cut does not fall behind a tick between minutes", store.Manual, at("10T03:00:15"), at("10T03:00:40"), at("09T03:00:15"), at("10T03:00:15")},
-		{"never back", store.Manual, at("09T03:00:00"), at("10T17:12:59"), at("10T17:12:30"), at("10T17:12:30")},
-	} {
-		if got := CycleAt(c.trigger, c.tick, c.claimed, c.previous); !got.Equal(c.want) {
-			t.Errorf("%s: %s, want %s", c.name, got, c.want)
-		}
-	}
 }
 
 func TestFiredLate(t *testing.T) {

@@ -13,11 +13,17 @@ import (
 // errLeaseOver ends all work under a lease.
 var errLeaseOver = errors.New("no heartbeat reached the database in time")
 
+// beatShare of the lease is what one heartbeat may take. A connection that
+// leads nowhere costs this much; the next heartbeat takes another one.
+const beatShare = 3
+
 // lease is this replica's right to act: an epoch that heartbeats keep alive.
 // It holds on the monotonic clock of this process until a timeout after the
 // last heartbeat that was sent and confirmed; other replicas count from the
 // moment it arrived, on the database's clock, and wait longer. So a lease is
-// over here before anybody takes its work over.
+// over here before anybody takes its work over. A machine that is suspended
+// stops this clock as well: it finds out at its first heartbeat, and until
+// then the epoch keeps its writes from counting.
 type lease struct {
 	epoch   int64
 	timeout time.Duration
@@ -44,6 +50,8 @@ func (l *lease) renew(sent time.Time) {
 
 // register takes a new epoch.
 func register(ctx context.Context, s *store.Store, id, version string, timeout time.Duration) (*lease, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	sent := time.Now()
 	epoch, err := s.Register(ctx, id, version)
 	if err != nil {
@@ -60,27 +68,42 @@ func (l *lease) keep(ctx context.Context, s *store.Store, interval time.Duration
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
-		sent := time.Now()
-		calling, cancel := context.WithDeadline(ctx, l.Until())
-		off, err := s.Heartbeat(calling, l.epoch)
-		cancel()
+		off, err := l.beat(ctx, s)
 		switch {
 		case ctx.Err() != nil:
 			return nil
 		case errors.Is(err, store.ErrGivenUp):
 			return err
 		case err == nil:
-			l.renew(sent)
 			skew(off)
 		case !time.Now().Before(l.Until()):
 			return errLeaseOver
 		default:
 			log.Warn("heartbeat failed", "error", err)
 		}
+		over := time.NewTimer(time.Until(l.Until()))
 		select {
 		case <-ticker.C:
+		case <-over.C:
+			return errLeaseOver
 		case <-ctx.Done():
+			over.Stop()
 			return nil
 		}
+		over.Stop()
 	}
+}
+
+func (l *lease) beat(ctx context.Context, s *store.Store) (skew time.Duration, err error) {
+	sent := time.Now()
+	end := sent.Add(l.timeout / beatShare)
+	if until := l.Until(); until.Before(end) {
+		end = until
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
+	defer cancel()
+	if skew, err = s.Heartbeat(ctx, l.epoch); err == nil {
+		l.renew(sent)
+	}
+	return skew, err
 }

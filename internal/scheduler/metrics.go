@@ -34,7 +34,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	m := &Metrics{
 		skipped: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rotatord_rotations_skipped_total",
-			Help: "Due wallets that a look passed over, by reason. A wallet that waits is counted again at each look.",
+			Help: "Due wallets that a look passed over, by reason. A wallet that waits is counted again about once a minute.",
 		}, []string{"policy", "reason"}),
 		lastTick: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "rotatord_scheduler_last_tick_timestamp_seconds",

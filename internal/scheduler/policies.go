@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -89,10 +90,8 @@ func (ps *policies) setControl(c store.Control) {
 // nextRuns is how many ticks are announced.
 const nextRuns = 3
 
-// reload reads control, and policies that were edited, and judges new
-// versions. One bad row harms no other: it is put aside with the reason, and
-// the version before it goes on.
-func (d *dispatcher) reload(ctx context.Context) (err error) {
+// reload reads control, and policies if one was edited or the poll is due.
+func (d *dispatcher) reload(ctx context.Context) error {
 	control, err := d.Store.Control(ctx)
 	if err != nil {
 		return err
@@ -105,6 +104,12 @@ func (d *dispatcher) reload(ctx context.Context) (err error) {
 			return nil
 		}
 	}
+	return d.read(ctx)
+}
+
+// read reads all policies and judges new versions. One bad row harms no other:
+// it is put aside with the reason, and the version before it goes on.
+func (d *dispatcher) read(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			poke(d.edited) // read again at the next look
@@ -116,24 +121,22 @@ func (d *dispatcher) reload(ctx context.Context) (err error) {
 		return err
 	}
 	judged := false
-	for _, row := range rows {
-		if row.JudgedVersion >= row.Version {
-			continue
+	failed := forEach(ctx, rows, func(row store.Policy) error {
+		if row.JudgedVersion >= row.Version && readable(row) {
+			return nil
 		}
 		judged = true
-		if err := d.judge(ctx, row); err != nil {
-			return err
-		}
-	}
+		return d.judge(ctx, row)
+	})
 	if judged {
 		// What ticks count from is decided by the database at that moment.
 		if rows, err = d.Store.Policies(ctx); err != nil {
-			return err
+			return errors.Join(failed, err)
 		}
 	}
 	byID := make(map[int32]*policy, len(rows))
 	for _, row := range rows {
-		p, err := d.load(row)
+		p, err := load(row)
 		if err != nil {
 			d.Log.Error("stored policy cannot be read; it does not run", "policy", row.Name, "error", err)
 		}
@@ -142,19 +145,20 @@ func (d *dispatcher) reload(ctx context.Context) (err error) {
 		for name := range d.Rotation.Providers {
 			d.Rotation.Metrics.Policy(name, row.Name)
 		}
-		if err := d.announce(ctx, p); err != nil {
-			return err
-		}
 	}
 	d.policies.set(byID)
 	d.clock.follow(d.policies.all())
+	announced := forEach(ctx, d.policies.all(), func(p *policy) error { return d.announce(ctx, p) })
+	if err := errors.Join(failed, announced); err != nil {
+		return err
+	}
 	d.reloadAt = time.Now().Add(d.Config.PollInterval)
 	d.Metrics.reloadOK.Set(1)
 	return nil
 }
 
 // load reads the version of a policy that runs.
-func (d *dispatcher) load(row store.Policy) (*policy, error) {
+func load(row store.Policy) (*policy, error) {
 	p := &policy{row: row}
 	if row.RunningSpec == nil {
 		return p, nil
@@ -164,6 +168,13 @@ func (d *dispatcher) load(row store.Policy) (*policy, error) {
 	}
 	p.runs = true
 	return p, nil
+}
+
+// readable is false for a running version that this build cannot make sense
+// of. Its row is judged again, which writes it anew.
+func readable(row store.Policy) bool {
+	_, err := load(row)
+	return err == nil
 }
 
 // judge decides on a new version of a policy and records the verdict.
@@ -186,11 +197,25 @@ func (d *dispatcher) judge(ctx context.Context, row store.Policy) error {
 		if out.Spec, err = json.Marshal(verdict.Spec); err != nil {
 			return fmt.Errorf("encoding policy %s: %w", row.Name, err)
 		}
-		running, err := d.load(row)
-		out.Restart = err != nil || (running.runs && !sameTicks(&running.spec, &verdict.Spec))
+		out.Restart = restarts(row, &verdict.Spec)
 		d.Log.Info("policy accepted", "policy", row.Name, "version", row.Version, "warnings", verdict.Warnings)
 	}
 	return d.Store.RecordVerdict(ctx, out)
+}
+
+// restarts says whether a good version ticks otherwise than what ran before,
+// so that its ticks count from now on: a schedule never ticks for the time
+// before it was there. The very first version alone counts from the policy's
+// insertion.
+func restarts(row store.Policy, next *Spec) bool {
+	running, err := load(row)
+	switch {
+	case err != nil:
+		return true
+	case running.runs:
+		return !sameTicks(&running.spec, next)
+	}
+	return row.Version > 1
 }
 
 // sameTicks says whether two versions of a policy tick alike, so that the

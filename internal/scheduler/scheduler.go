@@ -2,7 +2,6 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -71,13 +70,16 @@ func (s *Scheduler) Run(ctx context.Context) error {
 			continue
 		}
 		s.Log.Info("signed on", "epoch", l.epoch, "replica", s.ReplicaID)
-		s.serve(ctx, l)
+		if lost := s.serve(ctx, l); lost != nil {
+			s.Store.Reconnect()
+		}
 	}
 	return nil
 }
 
-// serve works under one lease until it is lost or ctx ends.
-func (s *Scheduler) serve(ctx context.Context, l *lease) {
+// serve works under one lease until ctx ends, or it is lost and why is
+// returned.
+func (s *Scheduler) serve(ctx context.Context, l *lease) (lost error) {
 	// Work outlives ctx by the shutdown grace, and never the lease.
 	working, lose := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer lose(nil)
@@ -95,10 +97,11 @@ func (s *Scheduler) serve(ctx context.Context, l *lease) {
 	})
 	accepting, stopAccepting := context.WithCancel(ctx)
 	defer stopAccepting()
-	context.AfterFunc(working, stopAccepting)
+	stopWatching := context.AfterFunc(working, stopAccepting)
+	defer stopWatching()
 	loops.Go(func() { s.listen(accepting) })
 	loops.Go(func() { s.bury(accepting, l) })
-	loops.Go(func() { s.retire(accepting, d.engine) })
+	loops.Go(func() { s.retire(accepting, l, d.engine) })
 	loops.Go(func() { d.run(accepting) })
 	loops.Wait()
 
@@ -108,6 +111,7 @@ func (s *Scheduler) serve(ctx context.Context, l *lease) {
 	stopKeeping()
 	heart.Wait()
 	s.leave(l)
+	return context.Cause(working)
 }
 
 // leave parks what is still in hand for the others. Without it they would find
@@ -141,7 +145,9 @@ func (s *Scheduler) listen(ctx context.Context) {
 // their timeout and for the longest call that they may have begun before it.
 func (s *Scheduler) bury(ctx context.Context, l *lease) {
 	for s.sleep(ctx, s.Config.HeartbeatInterval) {
-		dead, err := s.Store.GiveUp(ctx, s.Config.HeartbeatTimeout+s.Config.CallTimeout)
+		burying, cancel := context.WithTimeout(ctx, s.Config.HeartbeatTimeout)
+		dead, err := s.Store.GiveUp(burying, s.Config.HeartbeatTimeout+s.Config.CallTimeout)
+		cancel()
 		if err != nil {
 			if ctx.Err() == nil {
 				s.Log.Warn("looking for dead replicas failed", "error", err)
@@ -156,13 +162,26 @@ func (s *Scheduler) bury(ctx context.Context, l *lease) {
 	}
 }
 
-// retireInterval is how often old share sets whose grace is over are looked
-// for.
-const retireInterval = time.Second
+const (
+	// retireInterval is how often old share sets whose grace is over are looked
+	// for.
+	retireInterval = time.Second
+	// releaseInterval is how often clean-ups are put back that this replica took
+	// and could not put back when it was done.
+	releaseInterval = time.Minute
+)
 
-func (s *Scheduler) retire(ctx context.Context, engine *rotation.Engine) {
+func (s *Scheduler) retire(ctx context.Context, l *lease, engine *rotation.Engine) {
+	releaseAt := time.Now().Add(releaseInterval)
 	for s.sleep(ctx, retireInterval) {
-		if _, err := engine.Retire(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrGivenUp) {
+		retiring, cancel := context.WithTimeout(ctx, s.Config.HeartbeatTimeout+s.Config.CallTimeout)
+		_, err := engine.Retire(retiring)
+		if err == nil && time.Now().After(releaseAt) {
+			releaseAt = time.Now().Add(releaseInterval)
+			_, err = s.Store.ReleaseRetirements(retiring, l.epoch) // none is in hand now
+		}
+		cancel()
+		if err != nil && ctx.Err() == nil {
 			s.Log.Warn("looking for due retirements failed", "error", err)
 		}
 	}

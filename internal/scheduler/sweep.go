@@ -11,16 +11,20 @@ import (
 // sweep is the walk over the wallets of one running cycle. It holds a look
 // ahead, never the fleet, and nothing that another look could not find again.
 type sweep struct {
-	tick   time.Time
+	tick time.Time
+	// What the walk was begun under; it starts over when either changes.
+	version int64    // of the policy
+	paused  []string // providers
+
 	cursor store.Cursor
 	ahead  []store.Cursor // discovered, not claimed yet
 	over   bool           // the walk has reached the end
-	ended  bool           // the cycle was ended by this replica
 	// again is when the walk starts over, because wallets were passed whose
-	// slot in the spread had not come; zero: not at all.
+	// slot in the spread had not come, or whose row was locked; zero: not at
+	// all.
 	again time.Time
-	// looked bounds how often the same obstacle is counted as a skip.
-	looked time.Time
+
+	endLook time.Time // when the window's end was acted on last
 }
 
 const (
@@ -30,18 +34,16 @@ const (
 	// rewalk is how long after a complete walk it is repeated, if the cycle has
 	// not ended by then: a wallet whose row was locked was passed over.
 	rewalk = 5 * time.Second
+	// sweepSlice is the longest that one cycle keeps the dispatcher from
+	// everything else: edits, pauses, commits and other cycles.
+	sweepSlice = 100 * time.Millisecond
 )
 
-// readCycles reads which cycles run. Each replica begins with another one, so
-// that they do not all stand in line at the first.
+// readCycles reads which cycles run.
 func (d *dispatcher) readCycles(ctx context.Context) error {
 	cycles, err := d.Store.RunningCycles(ctx)
 	if err != nil {
 		return err
-	}
-	if n := len(cycles); n > 0 {
-		at := int(d.lease.epoch) % n
-		cycles = slices.Concat(cycles[at:], cycles[:at])
 	}
 	d.cycles = cycles
 	running := map[int32]bool{}
@@ -60,38 +62,46 @@ func (d *dispatcher) readCycles(ctx context.Context) error {
 }
 
 // sweepAll claims due wallets of all running cycles while workers are free.
+// Each time another cycle comes first, so that a large one does not take every
+// worker; replicas begin with different ones, so that they do not all stand in
+// line at the same.
 func (d *dispatcher) sweepAll(ctx context.Context) error {
-	for _, c := range d.cycles {
+	n := len(d.cycles)
+	if n == 0 {
+		return nil
+	}
+	d.turn++
+	first := int((d.lease.epoch + d.turn) % int64(n))
+	return forEach(ctx, slices.Concat(d.cycles[first:], d.cycles[:first]), func(c store.Cycle) error {
 		w, p := d.sweeps[c.PolicyID], d.policies.get(c.PolicyID)
 		if w == nil || p == nil || !p.runs {
-			continue
+			return nil
 		}
-		if err := d.sweepCycle(ctx, p, c, w); err != nil {
-			return err
-		}
-	}
-	return nil
+		return d.sweepCycle(ctx, p, c, w)
+	})
 }
 
 func (d *dispatcher) sweepCycle(ctx context.Context, p *policy, c store.Cycle, w *sweep) error {
+	if over, err := d.windowOver(ctx, p, c, w); over || err != nil {
+		return err
+	}
+	control := d.policies.control()
+	if pausedBy(control, p, "") != "" {
+		return d.passOver(ctx, p, c)
+	}
 	now := d.Store.Now()
-	if w.ended {
-		return nil
+	if w.version != p.row.RunningVersion || !slices.Equal(w.paused, control.PausedProviders) ||
+		w.over && !w.again.IsZero() && !now.Before(w.again) {
+		*w = sweep{tick: w.tick, version: p.row.RunningVersion, paused: control.PausedProviders, endLook: w.endLook}
 	}
-	if !c.Ends.IsZero() && !now.Before(c.Ends) {
-		w.ended = true
-		return d.windowOver(ctx, p, c)
-	}
-	if pausedBy(d.policies.control(), p, "") != "" {
-		return d.passOver(ctx, p, c, w)
-	}
-	if w.over && !w.again.IsZero() && !now.Before(w.again) {
-		*w = sweep{tick: w.tick, looked: w.looked}
-	}
-	for d.free() > 0 && !w.over && !w.ended {
+	for began := time.Now(); d.free() > 0 && !w.over; {
 		more, err := d.claim(ctx, p, c, w)
 		if err != nil || !more {
 			return err
+		}
+		if time.Since(began) > sweepSlice {
+			poke(d.wakeup) // the others first
+			return nil
 		}
 	}
 	return nil
@@ -100,26 +110,12 @@ func (d *dispatcher) sweepCycle(ctx context.Context, p *policy, c store.Cycle, w
 // claim takes one batch in hand. more is false when the sweep has to wait.
 func (d *dispatcher) claim(ctx context.Context, p *policy, c store.Cycle, w *sweep) (more bool, err error) {
 	if len(w.ahead) == 0 {
-		if w.ahead, err = d.Store.Discover(ctx, c.PolicyID, c.Tick, w.cursor, d.Config.LookAhead); err != nil {
-			return false, err
-		}
-		if len(w.ahead) == 0 {
-			w.over = true
-			return false, nil
-		}
-		w.cursor = w.ahead[len(w.ahead)-1]
+		return d.discover(ctx, p, c, w)
 	}
-	d.holdBack(p, c, w)
-	n := min(len(w.ahead), d.free(), claimBatch)
-	if n == 0 {
-		return true, nil
+	ids, more, err := d.startable(ctx, p, w)
+	if err != nil || len(ids) == 0 {
+		return more, err
 	}
-	batch := w.ahead[:n]
-	ids := make([]int64, n)
-	for i, x := range batch {
-		ids[i] = x.WalletID
-	}
-	slices.Sort(ids) // every replica locks in the same order
 	claimed, err := d.Store.Claim(ctx, store.Claim{Owner: d.lease.epoch, PolicyID: c.PolicyID, Tick: c.Tick, Before: c.Tick,
 		Trigger: c.Trigger, WalletIDs: ids, MaxConcurrent: p.spec.MaxConcurrent, MaxPerMinute: p.spec.MaxPerMinute,
 		FailureBudget: p.spec.FailureBudget, Canary: p.spec.Canary})
@@ -127,48 +123,77 @@ func (d *dispatcher) claim(ctx context.Context, p *policy, c store.Cycle, w *swe
 		return false, err
 	}
 	if claimed.Stop != "" {
-		w.ended = true
-		d.count(p, w, SkipBudget, len(w.ahead))
-		if done, err := d.Store.Stop(ctx, c.PolicyID, c.Tick, store.Stopped, claimed.Stop); err != nil || !done {
-			return false, err
-		}
-		d.Log.Error("cycle stopped", "policy", p.row.Name, "tick", c.Tick, "reason", claimed.Stop)
-		return false, nil
+		return false, d.stop(ctx, p, c, claimed.Stop)
 	}
 	d.submit(claimed.Rotations)
 	if claimed.Limited == 0 {
-		w.ahead = w.ahead[n:]
+		// Those that the claim refused are claimed already, or locked.
+		w.drop(func(id int64) bool { return slices.Contains(ids, id) })
 		return true, nil
 	}
 	why := SkipLimit
 	if claimed.CanaryWaits {
 		why = SkipCanary
 	}
-	d.count(p, w, why, claimed.Limited)
-	// Those kept back come again; so do those taken, whom the claim refuses.
-	w.ahead = slices.DeleteFunc(w.ahead, func(x store.Cursor) bool {
-		return slices.ContainsFunc(claimed.Rotations, func(r *store.Rotation) bool { return r.Wallet.ID == x.WalletID })
+	d.count(p, why, claimed.Limited)
+	w.drop(func(id int64) bool {
+		return slices.ContainsFunc(claimed.Rotations, func(r *store.Rotation) bool { return r.Wallet.ID == id })
 	})
 	return false, nil
 }
 
-// holdBack takes wallets out of the look ahead whose slot in the spread has
-// not come, and remembers when to walk again.
-func (d *dispatcher) holdBack(p *policy, c store.Cycle, w *sweep) {
-	if p.spec.Spread == 0 || c.Trigger == store.Manual {
-		return
+func (w *sweep) drop(gone func(walletID int64) bool) {
+	w.ahead = slices.DeleteFunc(w.ahead, func(x store.Cursor) bool { return gone(x.WalletID) })
+}
+
+// discover reads the next wallets of the walk, without those whose slot in the
+// spread has not come, and remembers when to walk again for these.
+func (d *dispatcher) discover(ctx context.Context, p *policy, c store.Cycle, w *sweep) (more bool, err error) {
+	page, err := d.Store.Discover(ctx, c.PolicyID, c.Tick, w.cursor, d.Config.LookAhead)
+	if err != nil {
+		return false, err
+	}
+	if len(page) == 0 {
+		w.over = true
+		return false, nil
+	}
+	w.cursor = page[len(page)-1]
+	w.ahead = page
+	if c.Trigger == store.Manual {
+		return true, nil
 	}
 	now := d.Store.Now()
-	w.ahead = slices.DeleteFunc(w.ahead, func(x store.Cursor) bool {
-		at := c.Tick.Add(p.spec.Slot(x.WalletID))
-		if !at.After(now) {
+	moment := Moment{Now: now, Tick: c.Tick, CatchUp: c.Trigger == store.CatchUp}
+	w.ahead = slices.DeleteFunc(page, func(x store.Cursor) bool {
+		due := Due(Wallet{ID: x.WalletID, CycleAt: x.CycleAt}, &p.spec, moment)
+		if !due.Due || due.Trigger == store.Emergency {
+			return true // emergencies are claimed as such, see there
+		}
+		if !due.NotBefore.After(now) {
 			return false
 		}
-		at = latest(at, now.Add(max(p.spec.Spread/spreadWalks, 100*time.Millisecond)))
+		at := latest(due.NotBefore, now.Add(max(p.spec.Spread/spreadWalks, sweepSlice)))
 		if w.again.IsZero() || at.Before(w.again) {
 			w.again = at
 		}
 		return true
+	})
+	return true, nil
+}
+
+// completeAll ends the cycles that were walked to their end, when nothing is
+// left of them.
+func (d *dispatcher) completeAll(ctx context.Context) error {
+	return forEach(ctx, d.cycles, func(c store.Cycle) error {
+		w := d.sweeps[c.PolicyID]
+		if w == nil || !w.over {
+			return nil
+		}
+		done, err := d.complete(ctx, c)
+		if err == nil && !done && w.again.IsZero() {
+			w.again = d.Store.Now().Add(rewalk)
+		}
+		return err
 	})
 }
 
@@ -177,67 +202,4 @@ func latest(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// completeAll ends the cycles that were walked to their end, when nothing is
-// left of them.
-func (d *dispatcher) completeAll(ctx context.Context) error {
-	for _, c := range d.cycles {
-		w := d.sweeps[c.PolicyID]
-		if w == nil || !w.over || w.ended {
-			continue
-		}
-		done, err := d.Store.Complete(ctx, c.PolicyID, c.Tick)
-		if err != nil {
-			return err
-		}
-		if done {
-			w.ended = true
-			d.Log.Info("cycle completed", "policy_id", c.PolicyID, "tick", c.Tick)
-		} else if w.again.IsZero() {
-			w.again = d.Store.Now().Add(rewalk)
-		}
-	}
-	return nil
-}
-
-// windowOver ends a cycle whose time to start rotations is over. What is under
-// way goes on; what has not started waits for the next tick.
-func (d *dispatcher) windowOver(ctx context.Context, p *policy, c store.Cycle) error {
-	left, err := d.Store.Unclaimed(ctx, c.PolicyID, c.Tick)
-	if err != nil {
-		return err
-	}
-	if left == 0 {
-		_, err := d.Store.Complete(ctx, c.PolicyID, c.Tick)
-		return err
-	}
-	done, err := d.Store.Stop(ctx, c.PolicyID, c.Tick, store.Stopped, "the run window is over")
-	if err != nil || !done {
-		return err
-	}
-	d.Metrics.skip(p.row.Name, SkipWindow, int(left))
-	d.Log.Warn("run window over", "policy", p.row.Name, "tick", c.Tick, "wallets_left", left)
-	return nil
-}
-
-// passOver counts the wallets of a cycle that a pause keeps from starting.
-func (d *dispatcher) passOver(ctx context.Context, p *policy, c store.Cycle, w *sweep) error {
-	if !w.looked.IsZero() {
-		return nil // counted once for this cycle
-	}
-	left, err := d.Store.Unclaimed(ctx, c.PolicyID, c.Tick)
-	if err != nil {
-		return err
-	}
-	d.count(p, w, SkipPaused, int(left))
-	return nil
-}
-
-// count counts wallets that were passed over, at most once per look interval.
-func (d *dispatcher) count(p *policy, w *sweep, why Skip, n int) {
-	if now := time.Now(); now.Sub(w.looked) >= lookInterval {
-		w.looked = now
-		d.Metrics.skip(p.row.Name, why, n)
-	}
 }

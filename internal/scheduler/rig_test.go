@@ -1,0 +1,317 @@
+package scheduler
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/prometheus/client_golang/prometheus"
+	dto "github.com/prometheus/client_model/go"
+	"go.uber.org/goleak"
+
+	"github.com/rotatord/rotatord/internal/cosigner"
+	"github.com/rotatord/rotatord/internal/pgdev/pgtest"
+	"github.com/rotatord/rotatord/internal/provider"
+	"github.com/rotatord/rotatord/internal/provider/dynamic"
+	"github.com/rotatord/rotatord/internal/rotation"
+	"github.com/rotatord/rotatord/internal/sandbox"
+	"github.com/rotatord/rotatord/internal/sandbox/faults"
+	"github.com/rotatord/rotatord/internal/store"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Around(m)) }
+
+// patience is far above what anything here takes.
+const patience = 30 * time.Second
+
+// rig is a real database and the sandbox, for schedulers to run against.
+type rig struct {
+	t       *testing.T
+	sandbox *sandbox.Sandbox
+	info    sandbox.Info
+	vendor  *dynamic.Provider
+	signer  *cosigner.Client
+	dsn     string
+	db      *pgx.Conn // as the owner: people, and the test's stagehands
+	// external ids of the sandbox's wallets that are not in the database yet
+	unused []sandbox.WalletState
+}
+
+// newRig has a sandbox with so many wallets, and none in the database.
+func newRig(t *testing.T, wallets int) *rig {
+	t.Helper()
+	r := &rig{t: t, dsn: pgtest.New(t)}
+	var err error
+	r.sandbox, err = sandbox.New(sandbox.Options{Wallets: wallets, CeremonyTimeout: 2 * time.Second})
+	r.must(err)
+	t.Cleanup(func() {
+		if err := r.sandbox.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	base, err := r.sandbox.Listen("127.0.0.1:0")
+	r.must(err)
+	r.info = r.sandbox.Info(base)
+	r.vendor, err = dynamic.New(dynamic.Options{Name: "dynamic", BaseURL: r.info.Dynamic.BaseURL,
+		EnvironmentID: r.info.Dynamic.EnvironmentID, APIToken: func() (string, error) { return r.info.Dynamic.APIToken, nil },
+		Auth: dynamic.AuthTokenExchange, RateLimits: []dynamic.RateLimit{}, CallTimeout: 2 * time.Second, CeremonyTimeout: 3 * time.Second})
+	r.must(err)
+	t.Cleanup(r.vendor.Close)
+	r.signer, err = cosigner.New(cosigner.Options{Name: "default", URL: r.info.Cosigner.URL, Timeout: 2 * time.Second,
+		Token: func() string { return r.info.Cosigner.Token }})
+	r.must(err)
+	t.Cleanup(r.signer.Close)
+	r.db, err = pgx.Connect(t.Context(), r.dsn)
+	r.must(err)
+	t.Cleanup(func() { r.db.Close(context.Background()) })
+	r.unused = r.sandbox.State()
+	return r
+}
+
+// policy inserts a policy: name, schedule and further columns with values.
+func (r *rig) policy(name, schedule string, more ...any) int32 {
+	r.t.Helper()
+	columns, values, args := "name, schedule", "$1, nullif($2, '')", []any{name, schedule}
+	for i := 0; i < len(more); i += 2 {
+		args = append(args, more[i+1])
+		columns += ", " + more[i].(string)
+		values += fmt.Sprintf(", $%d", len(args))
+	}
+	return value[int32](r, `INSERT INTO rotation_policies (`+columns+`) VALUES (`+values+`) RETURNING id`, args...)
+}
+
+// wallets takes n of the sandbox's wallets into the database, under ids from
+// the given one on with so much between them, and returns the ids.
+func (r *rig) wallets(policyID int32, n int, from, step int64) []int64 {
+	r.t.Helper()
+	var ids []int64
+	for i := range int64(n) {
+		w := r.unused[0]
+		r.unused = r.unused[1:]
+		r.exec(`INSERT INTO wallets (id, provider, external_id, policy_id, address, chain) VALUES ($1, 'dynamic', $2, nullif($3, 0), $4, $5)`,
+			from+i*step, w.ID, policyID, w.Address, w.Chain)
+		ids = append(ids, from+i*step)
+	}
+	return ids
+}
+
+func (r *rig) must(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) exec(sql string, args ...any) {
+	r.t.Helper()
+	if _, err := r.db.Exec(r.t.Context(), sql, args...); err != nil {
+		r.t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// value reads one value of any type.
+func value[T any](r *rig, sql string, args ...any) (v T) {
+	r.t.Helper()
+	if err := r.db.QueryRow(r.t.Context(), sql, args...).Scan(&v); err != nil {
+		r.t.Fatalf("%s: %v", sql, err)
+	}
+	return v
+}
+
+func (r *rig) breaks(list ...faults.Fault) {
+	r.t.Helper()
+	r.must(r.sandbox.SetFaults(list...))
+}
+
+// eventually looks until it is so.
+func (r *rig) eventually(what string, so func() bool) {
+	r.t.Helper()
+	deadline := time.Now().Add(patience)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for !so() {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("not within %s: %s", patience, what)
+		}
+		<-look.C
+	}
+}
+
+// never looks until something else has come true, and insists that it is not so
+// at any of these looks.
+func (r *rig) never(what string, so func() bool, until string, end func() bool) {
+	r.t.Helper()
+	r.eventually(until, func() bool {
+		if so() {
+			r.t.Fatal(what)
+		}
+		return end()
+	})
+}
+
+// rotated waits until all wallets have been rotated n times or more.
+func (r *rig) rotated(n int, ids ...int64) {
+	r.t.Helper()
+	r.eventually(fmt.Sprintf("%d wallets are rotated %d times", len(ids), n), func() bool {
+		return value[int](r, `SELECT count(*) FROM wallet_state WHERE wallet_id = ANY($1) AND generation >= $2`, ids, n) == len(ids)
+	})
+}
+
+// settled waits until no rotation is open.
+func (r *rig) settled() {
+	r.t.Helper()
+	r.eventually("all rotations are closed", func() bool { return value[int](r, `SELECT count(*) FROM rotations`) == 0 })
+}
+
+// healthy asserts the truth of every wallet in the database: the sandbox says
+// that it signs under its first key, that no old share does, and that database,
+// vendor and co-signer use the same share set.
+func (r *rig) healthy() {
+	r.t.Helper()
+	known := value[map[string]string](r, `SELECT coalesce(jsonb_object_agg(external_id, active_share_set), '{}')
+		FROM wallets w JOIN wallet_state s ON s.wallet_id = w.id WHERE active_share_set IS NOT NULL`)
+	for _, w := range r.sandbox.State() {
+		active, ok := known[w.ID]
+		if ok && (!w.CanSign || w.OldShareSigns || active != w.ActiveShareSet || active != w.CosignerShareSet) {
+			r.t.Errorf("wallet %s: database says active %s, truth is %+v", w.ID, active, w)
+		}
+	}
+	s := r.open(r.dsn)
+	for _, id := range value[[]int64](r, `SELECT coalesce(array_agg(id), '{}') FROM wallets`) {
+		r.must(s.VerifyWallet(r.t.Context(), id))
+	}
+}
+
+// oncePerTick asserts by the history that no wallet was rotated twice for the
+// same tick of a policy.
+func (r *rig) oncePerTick() {
+	r.t.Helper()
+	if n := value[int](r, `SELECT count(*) FROM (SELECT FROM share_set_history WHERE outcome = 'activated'
+		GROUP BY wallet_id, policy_id, tick HAVING count(*) > 1) x`); n > 0 {
+		r.t.Errorf("%d times a wallet was rotated twice for a tick", n)
+	}
+}
+
+// open is the store of another process of the daemon, in the daemon's role.
+func (r *rig) open(dsn string) *store.Store {
+	r.t.Helper()
+	u, err := url.Parse(dsn)
+	r.must(err)
+	q := u.Query()
+	q.Set("role", "rotatord_app")
+	u.RawQuery = q.Encode()
+	s, err := store.Open(r.t.Context(), store.Options{DSN: u.String(), MaxConns: 8})
+	r.must(err)
+	r.t.Cleanup(s.Close)
+	return s
+}
+
+// options of a scheduler that is quick in everything.
+func (r *rig) options(dsn string) (Options, *prometheus.Registry) {
+	r.t.Helper()
+	registry := prometheus.NewRegistry()
+	log := slog.New(slog.NewTextHandler(r.t.Output(), nil))
+	return Options{
+		Store: r.open(dsn), ReplicaID: "test", Version: "test", Log: log, Metrics: NewMetrics(registry),
+		Config: Config{MinInterval: 100 * time.Millisecond, PollInterval: 30 * time.Second,
+			HeartbeatInterval: 200 * time.Millisecond, HeartbeatTimeout: 3 * time.Second, CallTimeout: time.Second,
+			LookAhead: 100, Workers: 16, ShutdownGrace: 5 * time.Second},
+		Rotation: rotation.Options{
+			Providers: map[string]provider.Provider{"dynamic": r.vendor},
+			CoSigner:  func(_, _ string) *cosigner.Client { return r.signer },
+			Timing: rotation.Timing{Call: time.Second, Ceremony: 4 * time.Second, Approval: time.Hour, Quiet: 50 * time.Millisecond,
+				CommitAttention: 10 * time.Second, BackoffInitial: 20 * time.Millisecond, BackoffMax: 200 * time.Millisecond},
+			Metrics: rotation.NewMetrics(registry, []string{"dynamic"}), Log: log,
+		},
+	}, registry
+}
+
+// replica is a running scheduler.
+type replica struct {
+	*Scheduler
+	r        *rig
+	registry *prometheus.Registry
+	cancel   context.CancelFunc
+	done     chan error
+	once     sync.Once
+}
+
+// start runs a scheduler until stop, or the end of the test.
+func (r *rig) start(edits ...func(*Options)) *replica {
+	r.t.Helper()
+	o, registry := r.options(r.dsn)
+	for _, edit := range edits {
+		edit(&o)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	x := &replica{Scheduler: New(o), r: r, registry: registry, cancel: cancel, done: make(chan error, 1)}
+	go func() { x.done <- x.Run(ctx) }()
+	r.t.Cleanup(x.stop)
+	return x
+}
+
+func (x *replica) stop() {
+	x.once.Do(func() {
+		x.cancel()
+		select {
+		case err := <-x.done:
+			if err != nil {
+				x.r.t.Errorf("running ended with %v", err)
+			}
+		case <-time.After(patience):
+			x.r.t.Error("the scheduler does not stop")
+		}
+	})
+}
+
+// metric sums the values of a metric whose labels contain the given pairs.
+func (x *replica) metric(name string, pairs ...string) (sum float64) {
+	x.r.t.Helper()
+	families, err := x.registry.Gather()
+	x.r.must(err)
+	for _, f := range families {
+		if f.GetName() != name {
+			continue
+		}
+		for _, m := range f.Metric {
+			if hasLabels(m, pairs) {
+				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+func hasLabels(m *dto.Metric, pairs []string) bool {
+	for i := 0; i < len(pairs); i += 2 {
+		if !slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == pairs[i] && l.GetValue() == pairs[i+1] }) {
+			return false
+		}
+	}
+	return true
+}
+
+// heard collects what a scheduler logs, for tests that wait for a line.
+type heard struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (h *heard) Write(b []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.Write(b)
+}
+
+func (h *heard) String() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.text.String()
+}
