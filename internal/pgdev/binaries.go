@@ -68,6 +68,10 @@ func (s *search) find(ctx context.Context, as *account, log io.Writer) (binaries
 	var unfit []string
 	for _, dir := range s.folders() {
 		b, err := probe(ctx, dir, as)
+		if ctx.Err() != nil {
+			// Not found unfit, but cut off: no reason to download another one.
+			return binaries{}, fmt.Errorf("looking for PostgreSQL: %w", ctx.Err())
+		}
 		if err != nil {
 			unfit = append(unfit, err.Error())
 			continue

@@ -47,6 +47,17 @@ func TestFindTakesTheNewest(t *testing.T) {
 	}
 }
 
+// Whoever gives up while PostgreSQL is looked for gets no download instead.
+func TestInterruptedSearchDownloadsNothing(t *testing.T) {
+	root := openDir(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := &search{path: install(t, root, "bin", "15.18"), download: refuse(t)}
+	if _, err := s.find(ctx, ordinary(t), io.Discard); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want context.Canceled", err)
+	}
+}
+
 // A link such as /usr/bin/postgres is the installation that it points to.
 func TestFindKnowsLinks(t *testing.T) {
 	root := openDir(t)
