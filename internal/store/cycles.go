@@ -117,16 +117,17 @@ func (s *Store) RunningCycles(ctx context.Context) ([]Cycle, error) {
 	return cycles, nil
 }
 
-// Complete ends a cycle when nothing of it is left: no wallet that is due and
-// unclaimed, no rotation that is still under way. Failed rotations do not keep
-// a cycle open.
+// Complete ends a cycle when nothing of it is left: no rotation of it is under
+// way, and every wallet has satisfied the tick or has failed. A wallet whose
+// rotation for an earlier tick is still under way keeps the cycle open, because
+// it is due again afterwards.
 func (s *Store) Complete(ctx context.Context, policyID int32, tick time.Time) (done bool, err error) {
 	tag, err := s.pool.Exec(ctx, `
 		UPDATE rotation_cycles SET state = 'completed', ended_at = clock_timestamp()
 		 WHERE policy_id = $1 AND tick = $2 AND state = 'running'
 		   AND NOT EXISTS (SELECT FROM rotations WHERE policy_id = $1 AND tick = $2 AND state <> 'failed')
 		   AND NOT EXISTS (SELECT FROM wallet_state s WHERE s.policy_id = $1 AND s.cycle_at < $2 AND s.eligible_after <= $2
-		                      AND NOT EXISTS (SELECT FROM rotations r WHERE r.wallet_id = s.wallet_id))`,
+		                      AND NOT EXISTS (SELECT FROM rotations r WHERE r.wallet_id = s.wallet_id AND r.state = 'failed'))`,
 		policyID, tick)
 	if err != nil {
 		return false, fmt.Errorf("completing a cycle of policy %d: %w", policyID, err)
