@@ -24,7 +24,7 @@ func newDemo(c *cli) *cobra.Command {
 		vaults int
 	)
 	cmd := &cobra.Command{
-		Use:   "demo",
+		Use:   "demo [flags]",
 		Short: "See it work: throwaway database, simulated vendor, real daemon",
 		Long: `demo starts a PostgreSQL of its own, the sandbox, a few policies and the daemon,
 shows what goes on, and ends with a table. Whether wallets still sign and old
@@ -44,7 +44,7 @@ Nothing stays behind in any of these cases.`,
 	f.IntVar(&o.Wallets, "wallets", 100, "number of wallets at Dynamic")
 	f.IntVar(&vaults, "vaults", 0, "number of vaults at Cobo; only 0 for now")
 	f.StringVar(&listen, "listen", demoListen, "`ADDRESS` of the daemon; if not given and taken, any free port")
-	f.StringVar(&o.DatabaseURL, "database-url", "", "a PostgreSQL that runs already, where a database can be created (`URL`)")
+	f.StringVar(&o.DatabaseURL, "database-url", "", "`URL` of a PostgreSQL that runs already, where a database can be created")
 	f.Int64Var(&o.Seed, "seed", 1, "makes the sandbox's wallets reproducible")
 	out := addOutput(cmd)
 	cmd.RunE = runs(func(ctx context.Context, cmd *cobra.Command) error {
@@ -80,10 +80,9 @@ Nothing stays behind in any of these cases.`,
 	return cmd
 }
 
-// finishDemo runs the demo and turns what came of it into an exit code.
+// finishDemo runs the demo and prints what came of it.
 func (c *cli) finishDemo(ctx context.Context, o demo.Options, out output) error {
 	summary, err := demo.Run(ctx, o)
-	stopped, early := interruption(ctx)
 	if summary != nil {
 		printed := summary.Print
 		if out == outputJSON {
@@ -91,9 +90,16 @@ func (c *cli) finishDemo(ctx context.Context, o demo.Options, out output) error 
 		}
 		err = errors.Join(err, printed(c.stdout))
 	}
+	return demoVerdict(ctx, summary, err)
+}
+
+// demoVerdict is the exit code of a demo. A failed check outweighs a signal:
+// what is wrong must not pass for an interruption.
+func demoVerdict(ctx context.Context, summary *demo.Summary, err error) error {
+	stopped, early := interruption(ctx)
 	switch {
-	case early && errors.Is(err, context.Canceled):
-		return &exit{code: stopped.exitCode()} // stopped before there was anything to tell
+	case early && err == context.Canceled: // and nothing else went wrong
+		return &exit{code: stopped.exitCode()}
 	case err != nil:
 		return err
 	case !summary.OK:

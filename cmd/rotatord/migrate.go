@@ -14,7 +14,7 @@ import (
 func newMigrate(c *cli) *cobra.Command {
 	var path, url string
 	cmd := &cobra.Command{
-		Use:   "migrate (--config FILE | --database-url URL)",
+		Use:   "migrate (--config FILE | --database-url URL) [flags]",
 		Short: "Bring the database's schema up to this version",
 		Long: `migrate brings the schema of the database up to this version of rotatord, each
 step in a transaction of its own. It does nothing when there is nothing to do,
@@ -24,7 +24,7 @@ A URL on the command line is seen by others on this machine: leave the password
 to PGPASSWORD or a password file.`,
 	}
 	cmd.Flags().StringVar(&path, "config", "", "the configuration `FILE`")
-	cmd.Flags().StringVar(&url, "database-url", "", "the database, instead of a configuration: a `URL` or key=value pairs")
+	cmd.Flags().StringVar(&url, "database-url", "", "`URL` of the database, instead of a configuration; or key=value pairs")
 	out := addOutput(cmd)
 	cmd.RunE = runs(func(ctx context.Context, _ *cobra.Command) error {
 		dsn, err := migrateURL(path, url)

@@ -58,27 +58,39 @@ func runs(f func(context.Context, *cobra.Command) error) func(*cobra.Command, []
 // one for each.
 func execute(ctx context.Context, c *cli, args []string) int {
 	root := newRoot(c)
-	root.SetArgs(args)
+	root.SetArgs(append([]string{}, args...)) // nil would mean those of the process
 	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return 0
 	}
 	var coded *exit
 	if !errors.As(err, &coded) {
-		fmt.Fprintf(c.stderr, "rotatord: %s; see %s --help\n", firstLine(err.Error()), cmd.CommandPath())
+		fmt.Fprintf(c.stderr, "rotatord: %s; see %s --help\n", strings.Join(sentences(err), " "), cmd.CommandPath())
 		return codeWrongUse
 	}
-	if coded.err != nil {
-		for line := range strings.Lines(coded.err.Error()) {
-			fmt.Fprintf(c.stderr, "rotatord: %s\n", strings.TrimRight(line, "\n"))
-		}
+	for _, sentence := range sentences(coded.err) {
+		fmt.Fprintf(c.stderr, "rotatord: %s\n", sentence)
 	}
 	return coded.code
 }
 
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
-	return line
+// sentences is one line for each error of a list, and one for any other.
+func sentences(err error) []string {
+	if err == nil {
+		return nil
+	}
+	if list, ok := err.(interface{ Unwrap() []error }); ok {
+		var out, plain []string
+		for _, each := range list.Unwrap() {
+			out = append(out, sentences(each)...)
+			plain = append(plain, each.Error())
+		}
+		// What says more than the errors it is made of is no mere list.
+		if strings.Join(plain, "\n") == err.Error() {
+			return out
+		}
+	}
+	return []string{strings.Join(strings.Fields(err.Error()), " ")}
 }
 
 func newRoot(c *cli) *cobra.Command {
@@ -90,7 +102,6 @@ wallets are rows in PostgreSQL; each rotation is a crash-safe two-phase commit
 between the vendor and the holder of the customer's share.
 
 Exit codes: 0 it worked, 1 it failed, 2 wrong use or a bad configuration.`,
-		Args:               cobra.NoArgs,
 		SilenceErrors:      true, // execute says them
 		SilenceUsage:       true, // one sentence is enough
 		DisableSuggestions: true,
@@ -99,10 +110,26 @@ Exit codes: 0 it worked, 1 it failed, 2 wrong use or a bad configuration.`,
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
 	root.AddCommand(newServe(c), newMigrate(c), newValidate(c), newSandbox(c), newDemo(c), newVersion(c))
+	root.SetHelpCommand(newHelp())
 	for _, cmd := range root.Commands() {
 		cmd.Args = cobra.NoArgs
 		cmd.Flags().SortFlags = false
 		cmd.DisableFlagsInUseLine = true
 	}
 	return root
+}
+
+// newHelp is cobra's own, but that it refuses what it does not know.
+func newHelp() *cobra.Command {
+	return &cobra.Command{
+		Use:   "help [COMMAND]",
+		Short: "Print the help of a command",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil || len(rest) > 0 {
+				return fmt.Errorf("there is no command %q", strings.Join(args, " "))
+			}
+			return about.Help()
+		},
+	}
 }

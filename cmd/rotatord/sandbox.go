@@ -26,7 +26,7 @@ func newSandbox(c *cli) *cobra.Command {
 		choices         []string
 	)
 	cmd := &cobra.Command{
-		Use:   "sandbox",
+		Use:   "sandbox [flags]",
 		Short: "Run simulated vendors and a co-signer, to try things out",
 		Long: `sandbox simulates Dynamic and runs a reference co-signer beside it, with real
 share arithmetic: after each rotation it can prove that the wallet still signs
@@ -46,8 +46,8 @@ What the vendor does not document can be switched with --assume:
 	f.IntVar(&wallets, "wallets", 10, "number of wallets at Dynamic")
 	f.IntVar(&vaults, "vaults", 0, "number of vaults at Cobo; only 0 for now")
 	f.Int64Var(&seed, "seed", 1, "makes ids, credentials and keys reproducible")
-	f.StringArrayVar(&choices, "assume", nil, "a `KEY=VALUE` of the list above; may be repeated")
-	f.StringVar(&dir, "cosigner-dir", "", "where the co-signer keeps its shares; a temporary folder if not given (`DIR`)")
+	f.StringArrayVar(&choices, "assume", nil, "`KEY=VALUE` of the list above; may be repeated")
+	f.StringVar(&dir, "cosigner-dir", "", "`DIR` where the co-signer keeps its shares; if not given, a temporary one")
 	cmd.RunE = runs(func(ctx context.Context, _ *cobra.Command) error {
 		assumed, err := assumptions(choices)
 		switch {

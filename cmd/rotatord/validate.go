@@ -22,7 +22,7 @@ everything that is wrong with it. It connects to nobody.`,
 				return err
 			}
 			if err := app.Check(cfg); err != nil {
-				return wrongUse(fmt.Errorf("%s: %w", path, err))
+				return wrongUse(err)
 			}
 			fmt.Fprintf(c.stdout, "OK: %s has %d providers and %d co-signers\n", path, len(cfg.Providers), len(cfg.CoSigners))
 			return nil

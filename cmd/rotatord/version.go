@@ -10,7 +10,7 @@ import (
 )
 
 func newVersion(c *cli) *cobra.Command {
-	cmd := &cobra.Command{Use: "version", Short: "Print the version", Long: "version prints what this program was built from."}
+	cmd := &cobra.Command{Use: "version [flags]", Short: "Print the version", Long: "version prints what this program was built from."}
 	out := addOutput(cmd)
 	cmd.RunE = runs(func(_ context.Context, _ *cobra.Command) error {
 		if *out == outputJSON {

@@ -42,7 +42,7 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*stor
 	opening, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	s, err := store.Open(opening, store.Options{DSN: dsn, MaxConns: cfg.Database.MaxConnections})
-	return s, oneLine(err)
+	return s, OneLine(err)
 }
 
 // Migrate brings the schema of a database up to this daemon's, and returns the
@@ -50,13 +50,13 @@ func openStore(ctx context.Context, cfg *config.Config, log *slog.Logger) (*stor
 func Migrate(ctx context.Context, dsn string) (before int, err error) {
 	parsed, err := pgx.ParseConfig(dsn)
 	if err != nil {
-		return 0, fmt.Errorf("reading the database URL: %w", oneLine(err))
+		return 0, fmt.Errorf("reading the database URL: %w", OneLine(err))
 	}
 	connecting, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
 	conn, err := pgx.ConnectConfig(connecting, parsed)
 	if err != nil {
-		return 0, fmt.Errorf("connecting to migrate: %w", oneLine(err))
+		return 0, fmt.Errorf("connecting to migrate: %w", OneLine(err))
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // of no further use either way
 	if before, err = migrations.Version(ctx, conn); err != nil {
@@ -65,9 +65,10 @@ func Migrate(ctx context.Context, dsn string) (before int, err error) {
 	return before, migrations.Migrate(ctx, conn)
 }
 
-// oneLine makes a sentence of pgx's error about a connection, which lists
-// every address that it tried in a line of its own.
-func oneLine(err error) error {
+// OneLine makes a sentence of pgx's error about a connection, which lists
+// every address that it tried in a line of its own. Other errors stay as they
+// are.
+func OneLine(err error) error {
 	var connect *pgconn.ConnectError
 	if !errors.As(err, &connect) {
 		return err

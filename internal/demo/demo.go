@@ -58,15 +58,22 @@ type stage struct {
 }
 
 // Run runs the demo until its time is over or ctx ends, and returns what came
-// of it. An error means that it could not be run to its end; a summary that is
-// not OK means that it could, and that something is wrong. Nothing is left
-// running, nor on disk.
+// of it. An error means that it could not be run to its end, and is that of ctx
+// when ctx ended before everything was up; a summary that is not OK means that
+// it could, and that something is wrong. Nothing is left running, nor on disk.
 func Run(ctx context.Context, o Options) (summary *Summary, err error) {
 	s := &stage{Options: o, log: slog.New(slog.NewTextHandler(o.Screen, &slog.HandlerOptions{Level: slog.LevelWarn}))}
 	// What ends the demo early must not keep it from cleaning up.
 	working := context.WithoutCancel(ctx)
-	defer func() { err = errors.Join(err, s.close()) }()
+	defer func() {
+		if closing := s.close(); closing != nil {
+			err = errors.Join(err, closing)
+		}
+	}()
 	if err := s.start(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err() // whatever was cut off says it in other words
+		}
 		return nil, err
 	}
 	s.introduce()
@@ -89,7 +96,7 @@ func Run(ctx context.Context, o Options) (summary *Summary, err error) {
 func (s *stage) start(ctx context.Context) (err error) {
 	s.Screen.Line("starting PostgreSQL, the sandbox with %d wallets, and the daemon", s.Wallets)
 	if s.postgres, err = pgdev.Start(ctx, pgdev.Options{URL: s.DatabaseURL}); err != nil {
-		return fmt.Errorf("starting PostgreSQL: %w", err)
+		return fmt.Errorf("starting PostgreSQL: %w", app.OneLine(err))
 	}
 	if s.dsn, err = s.postgres.CreateDatabase(ctx, "demo", ""); err != nil {
 		return err

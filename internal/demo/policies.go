@@ -54,13 +54,13 @@ func (p policy) schedule() string { return "@every " + p.every.String() }
 
 func interval(d time.Duration) string { return fmt.Sprintf("%d milliseconds", d.Milliseconds()) }
 
-// deal gives each of n wallets a policy, by the policies' shares; each policy
-// gets one if there are enough.
+// deal gives each of n wallets a policy, by the policies' shares. A few wallets
+// take turns, so that no policy is without.
 func deal(policies []policy, n int) []int {
 	out := make([]int, n)
 	for i := range out {
-		if i < len(policies) {
-			out[i] = i
+		if n < 100/policies[0].share {
+			out[i] = i % len(policies)
 			continue
 		}
 		at, sum := i*100/n, 0
