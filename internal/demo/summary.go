@@ -41,10 +41,15 @@ type Check struct {
 // Print writes the summary for people.
 func (s *Summary) Print(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "POLICY\tSCHEDULE\tWALLETS\tROTATIONS\tFAILED ATTEMPTS\tOLDEST SHARE\tSTILL SIGN\tOLD SHARES DEAD\t")
+	// Numbers to the right, names to the left: tabwriter has one for all.
+	var names, schedules int
+	for _, p := range s.Policies {
+		names, schedules = max(names, len(p.Policy)), max(schedules, len(p.Schedule))
+	}
+	fmt.Fprintf(t, "%-*s\t%-*s\tWALLETS\tROTATIONS\tFAILED ATTEMPTS\tOLDEST SHARE\tSTILL SIGN\tOLD SHARES DEAD\t\n", names, "POLICY", schedules, "SCHEDULE")
 	var sum PolicySummary
 	for _, p := range s.Policies {
-		p.print(t)
+		p.print(t, names, schedules)
 		sum.Wallets += p.Wallets
 		sum.Rotations += p.Rotations
 		sum.Failures += p.Failures
@@ -54,7 +59,7 @@ func (s *Summary) Print(w io.Writer) error {
 		sum.OldestSeconds = max(sum.OldestSeconds, p.OldestSeconds)
 	}
 	sum.Policy = "all"
-	sum.print(t)
+	sum.print(t, names, schedules)
 	if err := t.Flush(); err != nil {
 		return err
 	}
@@ -72,9 +77,9 @@ func (s *Summary) Print(w io.Writer) error {
 	return err
 }
 
-func (p PolicySummary) print(w io.Writer) {
-	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%.1fs\t%d\t%d of %d\t\n",
-		p.Policy, p.Schedule, p.Wallets, p.Rotations, p.Failures, p.OldestSeconds, p.CanSign, p.OldSharesDead, p.OldShares)
+func (p PolicySummary) print(w io.Writer, names, schedules int) {
+	fmt.Fprintf(w, "%-*s\t%-*s\t%d\t%d\t%d\t%.1fs\t%d\t%d of %d\t\n",
+		names, p.Policy, schedules, p.Schedule, p.Wallets, p.Rotations, p.Failures, p.OldestSeconds, p.CanSign, p.OldSharesDead, p.OldShares)
 }
 
 func (c Check) verdict() string {
