@@ -104,6 +104,11 @@ func (r repository) fetch(dir string) error {
 		CachePath(filepath.Join(dir, "archive")).RuntimePath(filepath.Join(dir, "runtime")).
 		BinariesPath(extracted).DataPath(data))
 	err = library.Start()
+	cleaned := removeLibraryLogs()
+	runtime.KeepAlive(library) // which holds the log open
+	if cleaned != nil {
+		return fmt.Errorf("downloading PostgreSQL: %w", cleaned)
+	}
 	if !complete(filepath.Join(extracted, "bin")) {
 		return fmt.Errorf("downloading PostgreSQL from %s: %w", r.url, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -40,7 +41,17 @@ func maven(t *testing.T, serve func(http.Handler) http.Handler) repository {
 		}
 		w.Write(jar.Bytes())
 	})))
+	tmp := openDir(t)
+	t.Setenv("TMPDIR", tmp)
+	others := filepath.Join(tmp, "embedded_postgres_log_of_another_process")
+	if err := os.WriteFile(others, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
+		// The library leaves its log here; another process may be using its own.
+		if left, err := filepath.Glob(filepath.Join(tmp, "*")); err != nil || !slices.Equal(left, []string{others}) {
+			t.Errorf("%v are left in the temporary folder (%v)", left, err)
+		}
 		server.Close()
 		http.DefaultClient.CloseIdleConnections() // the library's
 	})
