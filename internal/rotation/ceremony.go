@@ -26,18 +26,35 @@ func (j *job) open(ctx context.Context, p provider.Provider) (done bool, err err
 	}
 	defer cancel()
 	started := time.Now()
-	session, err := p.Open(calling, j.attempt(), j.checkpointer())
+	told := false
+	session, err := p.Open(calling, j.attempt(), j.checkpointer(&told))
 	if err != nil {
-		return j.failed(err)
+		return j.openFailed(err, told)
 	}
 	j.session = session
 	j.Metrics.phase(j.r, "open", started)
 	return false, nil
 }
 
-// checkpointer makes what Open or Await obtained durable.
-func (j *job) checkpointer() provider.Checkpoint {
+// openFailed decides whether a failed Open has left anything at the vendor.
+// told: it came as far as a reference, recorded or refused here.
+func (j *job) openFailed(err error, told bool) (done bool, stop error) {
+	var classified *provider.Error
+	if !errors.As(err, &classified) && !told {
+		// Nobody vouches for it that nothing was opened.
+		err = provider.Errorf(provider.InDoubt, provider.ReasonInternal, "opening: %w", err)
+	}
+	if class, _ := provider.ClassOf(err); class != provider.InDoubt && !told {
+		return j.retreated(err)
+	}
+	return j.failed(err)
+}
+
+// checkpointer makes what Open or Resume obtained durable. told is set when
+// the vendor is known to have opened something, whether it is recorded or not.
+func (j *job) checkpointer(told *bool) provider.Checkpoint {
 	return func(ctx context.Context, pending string, refs provider.Refs) error {
+		*told = true
 		r := j.r
 		if pending != "" && pending == r.OldShareSet {
 			return mismatch("the vendor named the active share set %s as the pending one", pending)
@@ -57,29 +74,18 @@ func (j *job) checkpointer() provider.Checkpoint {
 }
 
 // ceremony handles a rotation in opening or ceremony: the new shares are being
-// made. Without a session here, the attempt was opened by another process or
-// was parked, and the provider says whether it can go on.
+// made.
 func (j *job) ceremony(ctx context.Context, p provider.Provider) (done bool, err error) {
 	r := j.r
+	if j.session == nil {
+		return j.found(ctx, p)
+	}
 	if r.Wish == store.WishAbort {
 		return j.failed(provider.Errorf(provider.Retryable, provider.ReasonInvalidState, "aborted by %s", r.WishActor))
-	}
-	if j.session == nil {
-		calling, cancel, err := j.call(ctx)
-		if err != nil {
-			return false, err
-		}
-		defer cancel()
-		if j.session, err = p.Resume(calling, j.attempt(), j.checkpointer()); err != nil {
-			return j.failed(j.lost(err))
-		}
 	}
 	if r.State == store.Opening {
 		return j.failed(provider.Errorf(provider.InDoubt, provider.ReasonInternal,
 			"the vendor's reference of the pending share set was never told"))
-	}
-	if err := j.ensureKnown(ctx, p); err != nil {
-		return j.failed(err)
 	}
 
 	started := time.Now()
@@ -98,17 +104,26 @@ func (j *job) ceremony(ctx context.Context, p provider.Provider) (done bool, err
 	if err := j.verify(p, status, ready); err != nil {
 		return j.failed(attention(store.Mismatch, err))
 	}
-	now := j.Store.Now()
-	if err := j.prepared.record(ctx, j.Lease.Epoch(), store.PreparedStep{
-		WalletID: r.Wallet.ID, AttemptID: r.AttemptID, PendingShareSet: r.PendingShareSet, Fingerprint: status.Fingerprint, At: now,
-	}); err != nil {
+	if err := j.recordPrepared(ctx, status.Fingerprint); err != nil {
 		return false, err
 	}
-	r.State, r.Fingerprint, r.PreparedAt = store.Prepared, status.Fingerprint, now
 	j.fresh = true
 	j.Metrics.phase(r, "ceremony", started)
-	j.log.Info("prepared", "attempt_id", r.AttemptID, "share_set", r.PendingShareSet)
 	return false, nil
+}
+
+// recordPrepared passes the commit point.
+func (j *job) recordPrepared(ctx context.Context, fingerprint string) error {
+	r := j.r
+	now := j.Store.Now()
+	if err := j.prepared.record(ctx, j.Lease.Epoch(), store.PreparedStep{
+		WalletID: r.Wallet.ID, AttemptID: r.AttemptID, PendingShareSet: r.PendingShareSet, Fingerprint: fingerprint, At: now,
+	}); err != nil {
+		return err
+	}
+	r.State, r.Fingerprint, r.PreparedAt = store.Prepared, fingerprint, now
+	j.log.Info("prepared", "attempt_id", r.AttemptID, "share_set", r.PendingShareSet)
+	return nil
 }
 
 // bothParties waits until co-signer and vendor have both said that their side
@@ -212,33 +227,10 @@ func (j *job) notYet(ready provider.Readiness) (done bool, err error) {
 	return true, j.recordPark(step)
 }
 
-// lost turns "the ceremony died with its process" into what it means for the
-// state: with a recorded set the attempt is simply given up, without one a set
-// may exist that nobody can name.
-func (j *job) lost(err error) error {
-	if !errors.Is(err, provider.ErrSessionLost) {
-		return err
-	}
-	if j.r.State == store.Opening {
-		return provider.Errorf(provider.InDoubt, provider.ReasonInternal, "the process ended while the vendor was asked to open: %w", err)
-	}
-	return provider.Errorf(provider.Retryable, provider.ReasonInternal, "%w", err)
-}
-
 // late names a ceremony that ran out of time.
 func (j *job) late(limited context.Context, err error) error {
 	if limited.Err() != nil && errors.Is(err, context.DeadlineExceeded) {
 		return provider.Errorf(provider.Retryable, provider.ReasonTimeout, "the ceremony was not complete within %s", j.Timing.Ceremony)
 	}
-	return err
-}
-
-// ensureKnown makes sure that the vendor was looked at in this process: the address
-// that the new share must have comes from there.
-func (j *job) ensureKnown(ctx context.Context, p provider.Provider) error {
-	if j.known.ActiveShareSet != "" {
-		return nil
-	}
-	_, err := j.inspect(ctx, p)
 	return err
 }

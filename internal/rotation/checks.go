@@ -47,8 +47,15 @@ func baselineKey(w store.Wallet, coSigned bool, v provider.Inspection, held cosi
 	return key, nil
 }
 
-// sameKey compares what vendor and co-signer say now with the baseline.
-func sameKey(baseline string, v provider.Inspection, coSigned bool, held cosigner.WalletStatus) error {
+// sameKey compares what vendor, co-signer and operator say now with the
+// baseline. The operator may have said it later than that.
+func sameKey(w store.Wallet, baseline string, v provider.Inspection, coSigned bool, held cosigner.WalletStatus) error {
+	if w.PublicKey != "" && !sameHex(w.PublicKey, baseline) {
+		return mismatch("the wallet row says public key %s, on record is %s", w.PublicKey, baseline)
+	}
+	if w.Address != "" && v.Address != "" && !sameAddress(w.Address, v.Address) {
+		return mismatch("the wallet row says address %s, the vendor says %s", w.Address, v.Address)
+	}
 	if v.PublicKey != "" && !sameHex(v.PublicKey, baseline) {
 		return mismatch("the vendor says public key %s, on record is %s", v.PublicKey, baseline)
 	}
@@ -86,21 +93,23 @@ func fits(s cosigner.Status, pending, publicKey, address string) error {
 // prepared and not aborted. A share of an attempt that was given up is never
 // adopted again.
 func holds(held cosigner.WalletStatus, shareSet string) bool {
-	if held.CurrentShareSetID == shareSet {
-		return true
-	}
+	return held.CurrentShareSetID == shareSet || len(prepared(held, shareSet)) > 0
+}
+
+// prepared are the shares of the set that the co-signer could make current.
+func prepared(held cosigner.WalletStatus, shareSet string) (able []cosigner.PreparedShare) {
 	for _, p := range held.Prepared {
 		if p.ShareSetID == shareSet && p.State == cosigner.Prepared {
-			return true
+			able = append(able, p)
 		}
 	}
-	return false
+	return able
 }
 
 // sameHex compares public keys however their hex is written.
 func sameHex(a, b string) bool {
-	clean := func(s string) string { return strings.ToLower(strings.TrimPrefix(s, "0x")) }
-	return a != "" && clean(a) == clean(b)
+	clean := func(s string) string { return strings.TrimPrefix(strings.ToLower(s), "0x") }
+	return clean(a) != "" && clean(a) == clean(b)
 }
 
 // sameAddress: hex addresses may carry a checksum in their case, all others

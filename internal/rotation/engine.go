@@ -196,7 +196,7 @@ func (e *Engine) run(ctx context.Context, r *store.Rotation) {
 		case err == nil && done:
 			return
 		case err == nil:
-		case errors.Is(err, store.ErrNotRecorded) && left > 0:
+		case (errors.Is(err, store.ErrNotRecorded) || errors.Is(err, errUnclear)) && left > 0:
 			left--
 			// Somebody else has it, a person wished for something, or a step was
 			// recorded whose answer was lost: the record knows.
@@ -239,7 +239,7 @@ func (j *job) advance(ctx context.Context) (done bool, err error) {
 	}
 	p := j.Providers[j.r.Wallet.Provider]
 	if p == nil {
-		return true, j.parkFor(j.Timing.BackoffMax, fmt.Errorf("provider %s is not in the configuration of this daemon", j.r.Wallet.Provider))
+		return true, j.strayed(fmt.Errorf("provider %s is not in the configuration of this daemon", j.r.Wallet.Provider))
 	}
 	switch j.r.State {
 	case store.Waiting:

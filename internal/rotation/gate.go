@@ -6,11 +6,13 @@ import (
 )
 
 // gateMemory is how long a failed commit keeps further promotions away from a
-// co-signer. Commits are retried every few seconds, so a co-signer that is
-// still down renews it, and one that is back clears it.
+// co-signer. Commits are retried within it, so a co-signer that is still down
+// renews it, and one that is back ends it. Without news (another replica has
+// the commits in hand) one promotion may then find out for all.
 const gateMemory = 15 * time.Second
 
-// gate remembers which co-signers fail to commit (rule 6).
+// gate remembers which co-signers fail to commit (rule 6). Each replica has
+// its own: it knows what its own commits met with.
 type gate struct {
 	mu  sync.Mutex
 	bad map[string]*failingSince
@@ -37,7 +39,8 @@ func (g *gate) succeeded(coSigner string) {
 	delete(g.bad, coSigner)
 }
 
-// failing says since when commits at the co-signer fail.
+// failing says since when commits at the co-signer fail. Once in gateMemory it
+// lets one caller through, whose commit tells the rest.
 func (g *gate) failing(coSigner string) (since time.Time, failing bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -46,7 +49,7 @@ func (g *gate) failing(coSigner string) (since time.Time, failing bool) {
 		return time.Time{}, false
 	}
 	if time.Since(f.last) > gateMemory {
-		delete(g.bad, coSigner)
+		f.last = time.Now()
 		return time.Time{}, false
 	}
 	return f.since, true

@@ -24,7 +24,10 @@ func (j *job) look(ctx context.Context, p provider.Provider) error {
 	}
 	var held cosigner.WalletStatus
 	if p.CoSigned() {
-		if held, err = j.held(ctx); err != nil {
+		if held, err = j.held(ctx); errors.Is(err, errUnknown) && j.r.Head.ActiveShareSet != "" {
+			// It had one when the baseline was recorded.
+			return attention(store.KeyAtRisk, mismatch("the vendor uses share set %s: %w", v.ActiveShareSet, err))
+		} else if err != nil {
 			return err
 		}
 	}
@@ -35,7 +38,7 @@ func (j *job) look(ctx context.Context, p provider.Provider) error {
 		}
 		return j.recordBaseline(ctx, v, key)
 	}
-	if err := sameKey(j.r.Head.PublicKey, v, p.CoSigned(), held); err != nil {
+	if err := sameKey(j.r.Wallet, j.r.Head.PublicKey, v, p.CoSigned(), held); err != nil {
 		return attention(store.Mismatch, err)
 	}
 	if v.ActiveShareSet != j.r.Head.ActiveShareSet {
@@ -85,7 +88,7 @@ func (j *job) held(ctx context.Context) (cosigner.WalletStatus, error) {
 	held, err := c.Wallet(ctx, j.r.Wallet.Provider, j.r.Wallet.ExternalID)
 	if errors.Is(err, errUnknown) {
 		return cosigner.WalletStatus{}, provider.Errorf(provider.Terminal, provider.ReasonCoSigner,
-			"co-signer %s holds no share of this wallet", c.Name())
+			"co-signer %s holds no share of this wallet: %w", c.Name(), err)
 	}
 	if err != nil {
 		return cosigner.WalletStatus{}, fmt.Errorf("asking the co-signer what it holds: %w", err)
@@ -115,8 +118,8 @@ func (j *job) recordBaseline(ctx context.Context, v provider.Inspection, publicK
 func (j *job) reconcile(ctx context.Context, p provider.Provider, v provider.Inspection, held cosigner.WalletStatus) error {
 	r := j.r
 	if !p.CoSigned() || !holds(held, v.ActiveShareSet) {
-		return attention(store.Drift, provider.Errorf(provider.Verification, provider.ReasonVerification,
-			"the vendor uses share set %s, on record is %s, and the co-signer does not hold the vendor's", v.ActiveShareSet, r.Head.ActiveShareSet))
+		return attention(store.Drift, mismatch("the vendor uses share set %s, on record is %s, and the co-signer does not hold the vendor's",
+			v.ActiveShareSet, r.Head.ActiveShareSet))
 	}
 	e := store.Follow(r.Head, store.HistoryRow{WalletID: r.Wallet.ID, Generation: r.Head.Generation + 1, PolicyID: r.PolicyID,
 		Outcome: store.Reconciled, Trigger: r.Trigger, Tick: r.Tick, DecidedAt: j.Store.Now(), RotationID: r.RotationID,
@@ -141,14 +144,16 @@ func (j *job) settleCoSigner(ctx context.Context, held cosigner.WalletStatus) er
 	if held.CurrentShareSetID == active {
 		return nil
 	}
-	for _, share := range held.Prepared {
-		if share.ShareSetID != active || share.State != cosigner.Prepared {
-			continue
-		}
-		return j.commitAt(ctx, share.CeremonyID, cosigner.Commit{ShareSetID: active, Fingerprint: share.Fingerprint})
+	switch able := prepared(held, active); len(able) {
+	case 0:
+		return attention(store.KeyAtRisk, mismatch("the vendor's active share set is %s, but the co-signer's current share is of %s",
+			active, quoted(held.CurrentShareSetID)))
+	case 1:
+		return j.commitAt(ctx, able[0].CeremonyID, cosigner.Commit{ShareSetID: active, Fingerprint: able[0].Fingerprint})
+	default:
+		return attention(store.KeyAtRisk, mismatch("the co-signer has prepared %d shares of the active share set %s, and nobody can tell which one fits",
+			len(able), active))
 	}
-	return attention(store.KeyAtRisk, provider.Errorf(provider.Verification, provider.ReasonVerification,
-		"the vendor's active share set is %s, but the co-signer's current share is of %s", active, quoted(held.CurrentShareSetID)))
 }
 
 // commitAt asks the co-signer to make a share current.
@@ -162,10 +167,15 @@ func (j *job) commitAt(ctx context.Context, ceremony uuid.UUID, commit cosigner.
 		return err
 	}
 	defer cancel()
-	if _, err := c.Commit(ctx, ceremony, commit); err != nil {
-		return fmt.Errorf("committing at the co-signer: %w", err)
+	_, err = c.Commit(ctx, ceremony, commit)
+	if err == nil {
+		j.commits.succeeded(c.Name())
+		return nil
 	}
-	return nil
+	if !errors.Is(err, cosigner.ErrConflict) && !errors.Is(err, errUnknown) {
+		j.commits.failed(c.Name()) // else it is this share's trouble, not the co-signer's
+	}
+	return fmt.Errorf("committing at the co-signer: %w", err)
 }
 
 func quoted(shareSet string) string {

@@ -30,7 +30,7 @@ func NewMetrics(reg prometheus.Registerer, providers []string) *Metrics {
 		}, []string{"provider", "reason"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "rotatord_rotation_duration_seconds",
-			Help:    "Time taken by the phases of a rotation; total is from the first attempt's opening to the end.",
+			Help:    "Time taken by the phases of a rotation; total is from the claim to the co-signer's commit.",
 			Buckets: []float64{.01, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 3 * 3600},
 		}, []string{"provider", "phase"}),
 		delay: prometheus.NewHistogramVec(prometheus.HistogramOpts{

@@ -155,22 +155,14 @@ func (j *job) commit(ctx context.Context, p provider.Provider) (done bool, err e
 	r := j.r
 	j.closeSession()
 	if p.CoSigned() {
-		c, err := j.coSigner()
-		if err != nil {
-			return j.stay(err)
-		}
 		started := time.Now()
-		err = j.commitAt(ctx, r.AttemptID, cosigner.Commit{ShareSetID: r.PendingShareSet, Fingerprint: r.Fingerprint})
+		err := j.commitAt(ctx, r.AttemptID, cosigner.Commit{ShareSetID: r.PendingShareSet, Fingerprint: r.Fingerprint})
 		if errors.Is(err, cosigner.ErrConflict) || errors.Is(err, errUnknown) {
 			err = j.alreadyCurrent(ctx, err)
 		}
 		if err != nil {
-			if class, _ := provider.ClassOf(err); class != provider.Verification {
-				j.commits.failed(c.Name())
-			}
 			return j.stay(err)
 		}
-		j.commits.succeeded(c.Name())
 		j.Metrics.phase(r, "commit", started)
 	}
 	if err := j.committed.record(ctx, j.Lease.Epoch(), store.CommittedStep{
@@ -188,13 +180,12 @@ func (j *job) commit(ctx context.Context, p provider.Provider) (done bool, err e
 // vendor no longer signs with the old one.
 func (j *job) alreadyCurrent(ctx context.Context, refusal error) error {
 	held, err := j.held(ctx)
-	if err != nil {
-		if class, _ := provider.ClassOf(err); class == provider.Terminal {
-			return attention(store.KeyAtRisk, mismatch("the vendor uses share set %s: %w", j.r.PendingShareSet, err))
-		}
+	switch {
+	case errors.Is(err, errUnknown):
+		return attention(store.KeyAtRisk, mismatch("the vendor uses share set %s: %w", j.r.PendingShareSet, err))
+	case err != nil:
 		return err
-	}
-	if held.CurrentShareSetID == j.r.PendingShareSet {
+	case held.CurrentShareSetID == j.r.PendingShareSet:
 		return nil
 	}
 	return attention(store.KeyAtRisk, mismatch("the vendor uses share set %s, the co-signer's current share is of %s: %w",

@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -30,6 +31,11 @@ type recorder[T any] struct {
 	running bool
 }
 
+// errUnclear is the answer to a step that was refused when its flush was
+// repeated: either the first flush recorded it and its answer was lost, or the
+// database would have refused it from the start.
+var errUnclear = errors.New("the step was recorded or refused, and it is not known which")
+
 type entry[T any] struct {
 	step T
 	done chan error
@@ -39,9 +45,9 @@ func newRecorder[T any](flush func(context.Context, int64, []T) (map[int64]bool,
 	return &recorder[T]{flush: flush, key: key}
 }
 
-// record returns when the step is durable. [store.ErrNotRecorded]: the
-// database refused this step. Any other error: it is not known whether the
-// step was recorded.
+// record returns nil when the step is durable. [store.ErrNotRecorded]: the
+// database refused this step. Any other error, [errUnclear] among them: it is
+// not known here whether the step was recorded; the record knows.
 func (r *recorder[T]) record(ctx context.Context, owner int64, step T) error {
 	e := entry[T]{step, make(chan error, 1)}
 	r.mu.Lock()
@@ -80,14 +86,14 @@ func (r *recorder[T]) run(ctx context.Context, owner int64) {
 func (r *recorder[T]) commit(ctx context.Context, owner int64, batch []entry[T]) {
 	ctx, cancel := context.WithTimeout(ctx, recordTimeout)
 	defer cancel()
-	if err := r.try(ctx, owner, batch); err == nil {
+	if err := r.try(ctx, owner, batch, store.ErrNotRecorded); err == nil {
 		return
 	}
 	for _, e := range batch {
 		one := []entry[T]{e}
-		err := r.try(ctx, owner, one)
+		err := r.try(ctx, owner, one, errUnclear)
 		for err != nil && store.IsRetryable(err) && pause(ctx, recordRetry) {
-			err = r.try(ctx, owner, one)
+			err = r.try(ctx, owner, one, errUnclear)
 		}
 		if err != nil {
 			e.done <- err
@@ -95,8 +101,9 @@ func (r *recorder[T]) commit(ctx context.Context, owner int64, batch []entry[T])
 	}
 }
 
-// try flushes once; on success every entry has its answer.
-func (r *recorder[T]) try(ctx context.Context, owner int64, batch []entry[T]) error {
+// try flushes once; on success every entry has its answer, which is refused
+// for those that the database did not take.
+func (r *recorder[T]) try(ctx context.Context, owner int64, batch []entry[T], refused error) error {
 	steps := make([]T, len(batch))
 	for i, e := range batch {
 		steps[i] = e.step
@@ -109,7 +116,7 @@ func (r *recorder[T]) try(ctx context.Context, owner int64, batch []entry[T]) er
 		if taken[r.key(e.step)] {
 			e.done <- nil
 		} else {
-			e.done <- store.ErrNotRecorded
+			e.done <- refused
 		}
 	}
 	return nil

@@ -39,23 +39,15 @@ func (e *Engine) Retire(ctx context.Context) (int, error) {
 }
 
 func (e *Engine) retireOne(ctx context.Context, d store.Retirement) error {
-	p := e.Providers[d.Wallet.Provider]
-	err := fmt.Errorf("provider %s is not in the configuration of this daemon", d.Wallet.Provider)
-	if p != nil {
-		calling, cancel := context.WithTimeout(ctx, min(e.Timing.Call, max(time.Until(e.Lease.Until()), 0)))
-		err = p.Retire(calling, provider.Retirement{
-			Wallet: provider.Wallet{ID: d.Wallet.ID, ExternalID: d.Wallet.ExternalID, Address: d.Wallet.Address,
-				Chain: d.Wallet.Chain, Settings: d.Wallet.Settings},
-			OldShareSet: d.OldShareSet, NewShareSet: d.NewShareSet, Refs: d.Refs,
-		})
-		cancel()
-	}
+	err := e.cleanUp(ctx, d)
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
 	if err == nil {
 		e.Log.Info("old share set retired", "wallet_id", d.Wallet.ID, "share_set", d.OldShareSet)
-		return e.Store.RetirementDone(ctx, e.Lease.Epoch(), d, "the vendor accepted the clean-up")
+		return persist(ctx, func() error {
+			return e.Store.RetirementDone(ctx, e.Lease.Epoch(), d, "the vendor accepted the clean-up")
+		})
 	}
 	class, reason := provider.ClassOf(err)
 	e.Metrics.failures.WithLabelValues(d.Wallet.Provider, string(reason)).Inc()
@@ -71,5 +63,41 @@ func (e *Engine) retireOne(ctx context.Context, d store.Retirement) error {
 		a = store.NeedsPerson
 	}
 	e.Log.Warn("retiring an old share set failed", "wallet_id", d.Wallet.ID, "share_set", d.OldShareSet, "class", class, "error", err)
-	return e.Store.RetirementFailed(ctx, e.Lease.Epoch(), d, next, err.Error(), a)
+	return persist(ctx, func() error {
+		return e.Store.RetirementFailed(ctx, e.Lease.Epoch(), d, next, err.Error(), a)
+	})
+}
+
+// cleanUp asks the vendor to clean up, after it has said once more that it
+// does not use the old set. The provider looks again for itself.
+func (e *Engine) cleanUp(ctx context.Context, d store.Retirement) error {
+	p := e.Providers[d.Wallet.Provider]
+	if p == nil {
+		return fmt.Errorf("provider %s is not in the configuration of this daemon", d.Wallet.Provider)
+	}
+	w := provider.Wallet{ID: d.Wallet.ID, ExternalID: d.Wallet.ExternalID, Address: d.Wallet.Address,
+		Chain: d.Wallet.Chain, Settings: d.Wallet.Settings}
+	looking, cancel := context.WithTimeout(ctx, e.Timing.Call)
+	defer cancel()
+	switch v, err := p.Inspect(looking, w); {
+	case v.ActiveShareSet == d.OldShareSet:
+		return mismatch("the vendor uses share set %s, which was to be cleaned up", d.OldShareSet)
+	case v.ActiveShareSet == "" && err == nil:
+		return mismatch("the vendor names no active share set for this wallet")
+	case v.ActiveShareSet == "":
+		return fmt.Errorf("looking at the wallet: %w", err)
+	}
+	calling, cancel := context.WithTimeout(ctx, min(e.Timing.Call, max(time.Until(e.Lease.Until()), 0)))
+	defer cancel()
+	return p.Retire(calling, provider.Retirement{Wallet: w, OldShareSet: d.OldShareSet, NewShareSet: d.NewShareSet, Refs: d.Refs})
+}
+
+// persist repeats a write until the database has taken or refused it: nobody
+// else will take a retirement up while it is on record as ours.
+func persist(ctx context.Context, write func() error) error {
+	for {
+		if err := write(); err == nil || !store.IsRetryable(err) || !pause(ctx, recordRetry) {
+			return err
+		}
+	}
 }

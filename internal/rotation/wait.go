@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/rotatord/rotatord/internal/cosigner"
 	"github.com/rotatord/rotatord/internal/provider"
 	"github.com/rotatord/rotatord/internal/store"
 )
@@ -20,7 +21,7 @@ func (j *job) wait(ctx context.Context, p provider.Provider) (done bool, err err
 	j.closeSession()
 	if r.DiscardPending {
 		if err := j.discard(ctx, p); err != nil {
-			return true, j.parkFor(backoff(j.Timing, r.Attempt), err)
+			return j.undiscarded(err)
 		}
 		if err := j.Store.Discarded(ctx, j.Lease.Epoch(), r.Wallet.ID, r.AttemptID); err != nil {
 			return false, err
@@ -70,7 +71,7 @@ func (j *job) mayNotBegin() time.Time {
 	if j.stopping() || j.r.Wallet.Off {
 		return j.Store.Now().Add(pausedCheck)
 	}
-	if until := j.Held(j.r); !until.IsZero() {
+	if until := j.Held(j.r); until.After(j.Store.Now()) {
 		return until
 	}
 	return time.Time{}
@@ -89,8 +90,15 @@ func (j *job) discard(ctx context.Context, p provider.Provider) error {
 			return err
 		}
 		defer cancel()
-		// That it never heard of the ceremony is as good as an abort.
-		if _, err := c.Abort(ctx, j.r.AttemptID); err != nil && !errors.Is(err, errUnknown) {
+		_, err = c.Abort(ctx, j.r.AttemptID)
+		switch {
+		case err == nil, errors.Is(err, errUnknown):
+			// That it never heard of the ceremony is as good as an abort.
+		case errors.Is(err, cosigner.ErrConflict):
+			// It has committed the share, which nobody here asked for. No abort will
+			// change that; the look before the next attempt judges what it means.
+			j.log.Warn("the co-signer refuses to abort", "attempt_id", j.r.AttemptID, "error", err)
+		default:
 			return fmt.Errorf("telling the co-signer of the abandoned attempt: %w", err)
 		}
 	}
@@ -115,6 +123,7 @@ func (j *job) begin(ctx context.Context, p provider.Provider) (done bool, err er
 		return false, fmt.Errorf("making an attempt id: %w", err)
 	}
 	now := j.Store.Now()
+	first := r.OpenedAt.Before(r.Tick) // else this tick has seen an attempt
 	if err := j.opening.record(ctx, j.Lease.Epoch(), store.OpeningStep{
 		WalletID: r.Wallet.ID, AttemptID: id, OldShareSet: r.Head.ActiveShareSet, At: now,
 	}); err != nil {
@@ -123,7 +132,7 @@ func (j *job) begin(ctx context.Context, p provider.Provider) (done bool, err er
 	r.State, r.AttemptID, r.OldShareSet, r.OpenedAt = store.Opening, id, r.Head.ActiveShareSet, now
 	r.Attempt++
 	r.Refs, r.ErrorClass, r.Error, r.Attention = provider.Refs{}, "", "", ""
-	if r.Attempt == 1 {
+	if first {
 		j.Metrics.begun(r)
 	}
 	j.log.Info("attempt begun", "attempt_id", id, "attempt", r.Attempt, "old_share_set", r.OldShareSet)

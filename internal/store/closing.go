@@ -56,12 +56,15 @@ type Retirement struct {
 	Refs        provider.Refs
 }
 
-// TakeRetirements takes up to limit due clean-ups in hand.
+// TakeRetirements takes up to limit due clean-ups in hand. Those of wallets
+// whose key or active share set is in question stay where they are: whatever
+// could still sign is kept.
 func (s *Store) TakeRetirements(ctx context.Context, owner int64, limit int) ([]Retirement, error) {
 	rows, err := s.pool.Query(ctx, `
 		WITH due AS (
 		    SELECT wallet_id, new_share_set FROM retirements
 		     WHERE owner IS NULL AND committed_at IS NOT NULL AND next_try <= now() AND `+fmt.Sprintf(alive, 1)+`
+		       AND NOT EXISTS (SELECT FROM rotations r WHERE r.wallet_id = retirements.wallet_id AND r.attention IN ('key_at_risk', 'drift'))
 		     ORDER BY next_try, wallet_id LIMIT $2 FOR UPDATE SKIP LOCKED)
 		UPDATE retirements x SET owner = $1 FROM due, wallets w
 		 WHERE x.wallet_id = due.wallet_id AND x.new_share_set = due.new_share_set AND w.id = x.wallet_id

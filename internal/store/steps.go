@@ -122,6 +122,7 @@ type ParkStep struct {
 	Attention Attention // empty: none needed
 	InDoubt   bool
 	Attempt   int32 // attempts counted so far
+	Wish      Wish  // that the replica knows of; one that came meanwhile refuses the step
 	At        time.Time
 }
 
@@ -131,12 +132,13 @@ UPDATE rotations r
        attention_since = CASE WHEN t.attention IS NULL THEN NULL WHEN t.attention = r.attention THEN r.attention_since ELSE t.at END,
        attention = t.attention,
        in_doubt_since = CASE WHEN t.in_doubt THEN coalesce(r.in_doubt_since, t.at) END
-  FROM unnest($2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::int[], $10::timestamptz[])
-       t(wallet_id, state, next_check, class, error, attention, in_doubt, attempt, at)
- WHERE r.wallet_id = t.wallet_id AND r.owner = $1 AND r.state = t.state
+  FROM unnest($2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::int[], $10::timestamptz[], $11::text[])
+       t(wallet_id, state, next_check, class, error, attention, in_doubt, attempt, at, wish)
+ WHERE r.wallet_id = t.wallet_id AND r.owner = $1 AND r.state = t.state AND r.wish IS NOT DISTINCT FROM t.wish
 RETURNING r.wallet_id`
 
-// Park gives rotations back.
+// Park gives rotations back, unless a person wished for something meanwhile:
+// parked, nobody would see to it.
 func (s *Store) Park(ctx context.Context, owner int64, steps []ParkStep) (map[int64]bool, error) {
 	steps = inOrder(steps, func(x ParkStep) int64 { return x.WalletID })
 	return s.step(ctx, "parking rotations", parkSQL, owner,
@@ -148,7 +150,8 @@ func (s *Store) Park(ctx context.Context, owner int64, steps []ParkStep) (map[in
 		column(steps, func(x ParkStep) *string { return null(string(x.Attention)) }),
 		column(steps, func(x ParkStep) bool { return x.InDoubt }),
 		column(steps, func(x ParkStep) int32 { return x.Attempt }),
-		column(steps, func(x ParkStep) time.Time { return x.At }))
+		column(steps, func(x ParkStep) time.Time { return x.At }),
+		column(steps, func(x ParkStep) *string { return null(string(x.Wish)) }))
 }
 
 // RetreatStep takes an opening rotation back to waiting, because the vendor
@@ -199,15 +202,16 @@ func (s *Store) Discarded(ctx context.Context, owner int64, walletID int64, atte
 		 WHERE wallet_id = $2 AND owner = $1 AND attempt_id = $3 AND state IN ('waiting', 'failed')`, owner, walletID, attemptID)
 }
 
-// Fail ends a waiting rotation for its tick, and counts it. It stays on
-// record: the next tick or a person resets it.
+// Fail ends a waiting rotation for its tick, and counts it, unless a person
+// wished for something that r does not know of. It stays on record: the next
+// tick or a person resets it.
 func (s *Store) Fail(ctx context.Context, owner int64, r *Rotation, class provider.Class, message string, attention Attention, at time.Time) error {
 	err := s.inTx(ctx, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `
 			UPDATE rotations SET state = 'failed', owner = NULL, next_check = NULL, error_class = $4, error = $5,
 			       attention = $6, attention_since = CASE WHEN $6::text IS NULL THEN NULL ELSE $7::timestamptz END
-			 WHERE wallet_id = $2 AND owner = $1 AND rotation_id = $3 AND state = 'waiting'`,
-			owner, r.Wallet.ID, r.RotationID, class, plain(message), null(string(attention)), at)
+			 WHERE wallet_id = $2 AND owner = $1 AND rotation_id = $3 AND state = 'waiting' AND wish IS NOT DISTINCT FROM $8::text`,
+			owner, r.Wallet.ID, r.RotationID, class, plain(message), null(string(attention)), at, null(string(r.Wish)))
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,49 @@
+package rotation
+
+import (
+	"context"
+	"time"
+
+	"github.com/rotatord/rotatord/internal/cosigner"
+	"github.com/rotatord/rotatord/internal/provider"
+	"github.com/rotatord/rotatord/internal/store"
+)
+
+// call gives one call to a vendor or co-signer its time: never longer than
+// this replica may act, so that nothing it sent is still under way when
+// another replica takes over.
+func (j *job) call(ctx context.Context) (context.Context, context.CancelFunc, error) {
+	left := time.Until(j.Lease.Until())
+	if left <= 0 {
+		return nil, nil, recording(store.ErrGivenUp)
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(left, j.Timing.Call))
+	return ctx, cancel, nil
+}
+
+// coSigner finds the wallet's co-signer.
+func (j *job) coSigner() (*cosigner.Client, error) {
+	w := j.r.Wallet
+	if c := j.CoSigner(w.Provider, w.CoSigner); c != nil {
+		return c, nil
+	}
+	if w.CoSigner != "" {
+		return nil, provider.Errorf(provider.Terminal, provider.ReasonCoSigner, "co-signer %s is not in the configuration of this daemon", w.CoSigner)
+	}
+	return nil, provider.Errorf(provider.Terminal, provider.ReasonCoSigner, "provider %s has no co-signer in the configuration of this daemon", w.Provider)
+}
+
+// wallet is what the provider is told about it.
+func (j *job) wallet() provider.Wallet {
+	w := j.r.Wallet
+	address := w.Address
+	if address == "" {
+		address = j.known.Address
+	}
+	return provider.Wallet{ID: w.ID, ExternalID: w.ExternalID, Address: address, Chain: w.Chain, Settings: w.Settings}
+}
+
+func (j *job) attempt() provider.Attempt {
+	r := j.r
+	return provider.Attempt{ID: r.AttemptID, Wallet: j.wallet(), OldShareSet: r.OldShareSet, PendingShareSet: r.PendingShareSet, Refs: r.Refs}
+}
