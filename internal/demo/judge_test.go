@@ -180,10 +180,10 @@ func TestScreen(t *testing.T) {
 	var plain bytes.Buffer
 	s := NewScreen(&plain, false)
 	s.Status("first")
-	s.Status("too soon to be shown")
+	s.Status("second")
 	s.Line("a line")
 	s.EndStatus()
-	if got, want := plain.String(), "first\na line\n"; got != want {
+	if got, want := plain.String(), "first\nsecond\na line\n"; got != want {
 		t.Errorf("plain: %q, want %q", got, want)
 	}
 	var terminal bytes.Buffer

@@ -5,15 +5,10 @@ import (
 	"io"
 	"strings"
 	"sync"
-	"time"
 )
 
-// plainEvery is how often a status line appears where it cannot be replaced in
-// place.
-const plainEvery = 5 * time.Second
-
 // Screen shows lines and, below them, one status line: in place on a terminal,
-// now and then elsewhere. It is safe for concurrent use, so that a log can be
+// one after the other elsewhere. It is safe for concurrent use, so that a log can be
 // written to it.
 type Screen struct {
 	w        io.Writer
@@ -21,7 +16,6 @@ type Screen struct {
 
 	mu     sync.Mutex
 	status string // on the terminal right now
-	last   time.Time
 }
 
 // NewScreen writes to w; terminal says that w understands how to clear a line.
@@ -55,10 +49,7 @@ func (s *Screen) Status(format string, args ...any) {
 		fmt.Fprintf(s.w, "\r\x1b[K%s", text)
 		return
 	}
-	if time.Since(s.last) >= plainEvery {
-		s.last = time.Now()
-		fmt.Fprintln(s.w, text)
-	}
+	fmt.Fprintln(s.w, text)
 }
 
 // EndStatus leaves the last status line where it is.
