@@ -51,52 +51,83 @@ func (d *dispatcher) rescuePolicy(ctx context.Context, p *policy) (more bool, er
 		return false, nil
 	}
 	before := cutoff.Add(time.Microsecond) // at the cutoff is in the band
-	n := min(d.free(), emergencyBatch)
-	if n == 0 {
-		return true, nil
-	}
-	due, err := d.Store.Discover(ctx, p.row.ID, before, d.rescue[p.row.ID], n)
+	page, err := d.Store.Band(ctx, p.row.ID, before, d.rescue[p.row.ID], d.Config.LookAhead)
 	if err != nil {
 		return false, err
 	}
-	if len(due) == 0 {
+	if len(page) == 0 {
 		delete(d.rescue, p.row.ID) // from the start at the next look
 		return false, nil
 	}
-	if over, err := d.budgetUsedUp(ctx, p, len(due)); over || err != nil {
+	if stop, err := d.mayNotRescue(ctx, p, before, p.spec.MaxShareAge-now.Sub(cutoff), len(page)); stop || err != nil {
 		return false, err
 	}
-	rest := min(emergencyRest, (p.spec.MaxShareAge-now.Sub(cutoff))/emergencyTries)
-	if _, err := d.Store.ResetFailed(ctx, p.row.ID, before, rest); err != nil {
-		return false, err
-	}
-	if failing, err := d.failing(ctx, p); failing || err != nil {
-		return false, err
-	}
-	ids, _, _, err := d.unblocked(ctx, walletIDs(due))
+	ids, last := d.inBand(p, page, now)
+	free, _, _, err := d.unblocked(ctx, ids)
 	if err != nil {
 		return false, err
 	}
-	if len(ids) == 0 {
-		d.rescue[p.row.ID] = due[len(due)-1]
-		return false, nil
+	if len(free) > 0 {
+		limited, err := d.rescueWallets(ctx, p, free, before, p.spec.EmergencyTick(now))
+		if limited || err != nil {
+			return limited, err // the same ones again
+		}
 	}
+	d.rescue[p.row.ID] = last
+	return last != page[len(page)-1].Cursor || len(page) == d.Config.LookAhead, nil
+}
+
+// inBand picks as many of a page as there are workers, and says how far it
+// came. What a running cycle takes now anyway is left to it: it is no
+// emergency, and canaries come first there.
+func (d *dispatcher) inBand(p *policy, page []store.BandWallet, now time.Time) (ids []int64, last store.Cursor) {
+	moment := Moment{Now: now}
+	if w := d.sweeps[p.row.ID]; w != nil {
+		moment.Tick = w.tick
+	}
+	most := min(d.free(), emergencyBatch)
+	for _, x := range page {
+		due := Due(Wallet{ID: x.WalletID, CycleAt: x.CycleAt, EligibleAfter: x.EligibleAfter}, &p.spec, moment)
+		if due.Due && due.Trigger == store.Emergency {
+			if len(ids) == most {
+				break
+			}
+			ids = append(ids, x.WalletID)
+		}
+		last = x.Cursor
+	}
+	return ids, last
+}
+
+func (d *dispatcher) rescueWallets(ctx context.Context, p *policy, ids []int64, before, tick time.Time) (limited bool, err error) {
 	slices.Sort(ids)
-	claimed, err := d.Store.Claim(ctx, store.Claim{Owner: d.lease.epoch, PolicyID: p.row.ID, Tick: p.spec.EmergencyTick(now),
-		Before: before, Trigger: store.Emergency, WalletIDs: ids, MaxConcurrent: p.spec.MaxConcurrent, MaxPerMinute: p.spec.MaxPerMinute})
+	claimed, err := d.Store.Claim(ctx, store.Claim{Owner: d.lease.epoch, PolicyID: p.row.ID, Tick: tick, Before: before,
+		Trigger: store.Emergency, WalletIDs: ids, MaxConcurrent: p.spec.MaxConcurrent, MaxPerMinute: p.spec.MaxPerMinute})
 	if err != nil {
 		return false, err
 	}
 	d.submit(claimed.Rotations)
-	if len(claimed.Rotations) > 0 {
-		d.Log.Warn("wallets rotate because their promised share age comes near", "policy", p.row.Name, "wallets", len(claimed.Rotations))
+	if n := len(claimed.Rotations); n > 0 {
+		d.Log.Warn("wallets rotate because their promised share age comes near", "policy", p.row.Name, "wallets", n)
 	}
-	if claimed.Limited > 0 {
-		d.count(p, SkipLimit, claimed.Limited)
-		return true, nil // the same ones again
+	d.count(p, SkipLimit, claimed.Limited)
+	return claimed.Limited > 0, nil
+}
+
+// mayNotRescue says that too many wallets fail. If not, those that failed and
+// have rested may try again.
+func (d *dispatcher) mayNotRescue(ctx context.Context, p *policy, before time.Time, lead time.Duration, waiting int) (bool, error) {
+	if over, err := d.budgetUsedUp(ctx, p, waiting); over || err != nil {
+		return true, err
 	}
-	d.rescue[p.row.ID] = due[len(due)-1]
-	return len(due) == n, nil
+	if _, err := d.Store.ResetFailed(ctx, p.row.ID, before, min(emergencyRest, lead/emergencyTries)); err != nil {
+		return true, err
+	}
+	failing, err := d.failing(ctx, p)
+	if failing {
+		d.count(p, SkipBreaker, waiting)
+	}
+	return failing, err
 }
 
 // budgetUsedUp says that too many wallets have failed since the last tick,

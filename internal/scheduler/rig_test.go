@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/prometheus/client_golang/prometheus"
-	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
 
 	"github.com/rotatord/rotatord/internal/cosigner"
@@ -100,6 +99,24 @@ func (r *rig) wallets(policyID int32, n int, from, step int64) []int64 {
 		ids = append(ids, from+i*step)
 	}
 	return ids
+}
+
+// ticked makes an "@every" policy one that a daemon knows and that ticked so
+// long ago for the last time; its wallets satisfied a tick long before that.
+func (r *rig) ticked(policyID int32, every, ago time.Duration) {
+	r.t.Helper()
+	o := r.options(r.dsn)
+	d := newDispatcher(New(o), &lease{}, r.t.Context())
+	r.must(d.read(r.t.Context()))
+	d.engine.Stop(r.t.Context())
+	r.exec(`UPDATE policy_state SET schedule_since = clock_timestamp() - $2::interval WHERE policy_id = $1`, policyID, every+ago)
+	r.exec(`UPDATE wallet_state SET cycle_at = now() - $2::interval, eligible_after = now() - $2::interval WHERE policy_id = $1`, policyID, 2*every+ago)
+}
+
+// generations is how often each wallet was rotated, by its id.
+func (r *rig) generations() map[int64]int {
+	r.t.Helper()
+	return value[map[int64]int](r, `SELECT coalesce(jsonb_object_agg(wallet_id, generation), '{}') FROM wallet_state`)
 }
 
 func (r *rig) must(err error) {
@@ -214,7 +231,7 @@ func (r *rig) open(dsn string) *store.Store {
 }
 
 // options of a scheduler that is quick in everything.
-func (r *rig) options(dsn string) (Options, *prometheus.Registry) {
+func (r *rig) options(dsn string) Options {
 	r.t.Helper()
 	registry := prometheus.NewRegistry()
 	log := slog.New(slog.NewTextHandler(r.t.Output(), nil))
@@ -228,30 +245,31 @@ func (r *rig) options(dsn string) (Options, *prometheus.Registry) {
 			CoSigner:  func(_, _ string) *cosigner.Client { return r.signer },
 			Timing: rotation.Timing{Call: time.Second, Ceremony: 4 * time.Second, Approval: time.Hour, Quiet: 50 * time.Millisecond,
 				CommitAttention: 10 * time.Second, BackoffInitial: 20 * time.Millisecond, BackoffMax: 200 * time.Millisecond},
-			Metrics: rotation.NewMetrics(registry, []string{"dynamic"}), Log: log,
+			Metrics: rotation.NewMetrics(registry, []string{"dynamic"}),
+			// Its lines are many, and belong to tests of its own.
+			Log: slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 		},
-	}, registry
+	}
 }
 
 // replica is a running scheduler.
 type replica struct {
 	*Scheduler
-	r        *rig
-	registry *prometheus.Registry
-	cancel   context.CancelFunc
-	done     chan error
-	once     sync.Once
+	r      *rig
+	cancel context.CancelFunc
+	done   chan error
+	once   sync.Once
 }
 
 // start runs a scheduler until stop, or the end of the test.
 func (r *rig) start(edits ...func(*Options)) *replica {
 	r.t.Helper()
-	o, registry := r.options(r.dsn)
+	o := r.options(r.dsn)
 	for _, edit := range edits {
 		edit(&o)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	x := &replica{Scheduler: New(o), r: r, registry: registry, cancel: cancel, done: make(chan error, 1)}
+	x := &replica{Scheduler: New(o), r: r, cancel: cancel, done: make(chan error, 1)}
 	go func() { x.done <- x.Run(ctx) }()
 	r.t.Cleanup(x.stop)
 	return x
@@ -271,31 +289,9 @@ func (x *replica) stop() {
 	})
 }
 
-// metric sums the values of a metric whose labels contain the given pairs.
-func (x *replica) metric(name string, pairs ...string) (sum float64) {
-	x.r.t.Helper()
-	families, err := x.registry.Gather()
-	x.r.must(err)
-	for _, f := range families {
-		if f.GetName() != name {
-			continue
-		}
-		for _, m := range f.Metric {
-			if hasLabels(m, pairs) {
-				sum += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-			}
-		}
-	}
-	return sum
-}
-
-func hasLabels(m *dto.Metric, pairs []string) bool {
-	for i := 0; i < len(pairs); i += 2 {
-		if !slices.ContainsFunc(m.Label, func(l *dto.LabelPair) bool { return l.GetName() == pairs[i] && l.GetValue() == pairs[i+1] }) {
-			return false
-		}
-	}
-	return true
+// skipped reads rotations_skipped_total.
+func (x *replica) skipped(policy string, why Skip) int {
+	return int(testutil.ToFloat64(x.Metrics.skipped.WithLabelValues(policy, string(why))))
 }
 
 // heard collects what a scheduler logs, for tests that wait for a line.

@@ -14,6 +14,33 @@ import (
 // that cannot begin. These are brakes, not limits: nothing is locked, and
 // Claim alone decides.
 
+// BandWallet is a wallet whose promised age comes near.
+type BandWallet struct {
+	Cursor
+	EligibleAfter time.Time
+}
+
+// Band is Discover for the emergency band, where it matters when a wallet
+// joined its policy.
+func (s *Store) Band(ctx context.Context, policyID int32, before time.Time, after Cursor, limit int) ([]BandWallet, error) {
+	rows, err := s.pool.Query(ctx, `
+		SELECT cycle_at, wallet_id, eligible_after FROM wallet_state
+		 WHERE policy_id = $1 AND cycle_at < $2 AND (cycle_at, wallet_id) > ($3, $4)
+		 ORDER BY cycle_at, wallet_id LIMIT $5`,
+		policyID, before, after.CycleAt, after.WalletID, limit)
+	if err != nil {
+		return nil, fmt.Errorf("discovering wallets in the emergency band: %w", err)
+	}
+	band, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (w BandWallet, err error) {
+		err = row.Scan(&w.CycleAt, &w.WalletID, &w.EligibleAfter)
+		return w, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("discovering wallets in the emergency band: %w", err)
+	}
+	return band, nil
+}
+
 // OfProviders says which of the wallets belong to one of the providers.
 func (s *Store) OfProviders(ctx context.Context, walletIDs []int64, providers []string) (map[int64]string, error) {
 	rows, err := s.pool.Query(ctx, `SELECT id, provider FROM wallets WHERE id = ANY($1) AND provider = ANY($2)`, walletIDs, providers)

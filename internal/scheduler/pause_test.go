@@ -1,0 +1,117 @@
+package scheduler
+
+import (
+	"testing"
+	"time"
+
+	"github.com/rotatord/rotatord/internal/sandbox/faults"
+)
+
+// TestPauses: whatever is paused starts nothing and leaves nothing lying about,
+// and goes on in the same cycle when the pause ends.
+func TestPauses(t *testing.T) {
+	for _, c := range []struct{ name, pause, resume string }{
+		{"policy", `UPDATE rotation_policies SET paused_reason = 'audit'`, `UPDATE rotation_policies SET paused_reason = NULL`},
+		{"policy disabled", `UPDATE rotation_policies SET enabled = false`, `UPDATE rotation_policies SET enabled = true`},
+		{"everything", `UPDATE rotation_control SET paused = true, reason = 'audit'`, `UPDATE rotation_control SET paused = false`},
+		{"provider", `UPDATE rotation_control SET paused_providers = '{other,dynamic}'`, `UPDATE rotation_control SET paused_providers = '{other}'`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 20)
+			id := r.policy("treasury", "@every 1h")
+			wallets := r.wallets(id, 20, 1, 1)
+			r.ticked(id, time.Hour, 10*time.Second)
+			r.exec(c.pause)
+			x := r.start()
+			r.never("a rotation was opened in a pause", func() bool { return value[int](r, `SELECT count(*) FROM rotations`) > 0 },
+				"the pause was counted", func() bool { return x.skipped("treasury", SkipPaused) == 20 })
+			r.exec(c.resume)
+			r.rotated(1, wallets...)
+			r.settled()
+			r.healthy()
+			r.eventually("the cycle is completed", func() bool {
+				return value[string](r, `SELECT string_agg(state, ',') FROM rotation_cycles`) == "completed"
+			})
+		})
+	}
+}
+
+// A pause in the middle of a cycle lets what is under way end, and starts
+// nothing more.
+func TestPauseInTheMiddle(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 12)
+	id := r.policy("treasury", "@every 1h", "max_concurrent", 2)
+	wallets := r.wallets(id, 12, 1, 1)
+	r.ticked(id, time.Hour, 10*time.Second)
+	r.breaks(faults.Fault{Operation: "dynamic.refresh", Kind: faults.Latency, Delay: 100 * time.Millisecond})
+	x := r.start()
+	r.eventually("two are rotated", func() bool { return value[int](r, `SELECT count(*) FROM wallet_state WHERE generation = 1`) >= 2 })
+	r.exec(`UPDATE rotation_policies SET paused_reason = 'audit'`)
+	r.eventually("the pause was counted", func() bool { return x.skipped("treasury", SkipPaused) > 0 })
+	r.settled()
+	if done := value[int](r, `SELECT count(*) FROM wallet_state WHERE generation = 1`); done >= 12 {
+		t.Error("the cycle went on to its end")
+	}
+	r.exec(`UPDATE rotation_policies SET paused_reason = NULL`)
+	r.rotated(1, wallets...)
+	r.settled()
+	r.healthy()
+	r.oncePerTick()
+}
+
+// Wallets that are paused, disabled or moved away while a cycle runs are not
+// started in it; a paused one that comes back is.
+func TestWalletsLeaveACycle(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 6)
+	id, other := r.policy("treasury", "@every 1h"), r.policy("other", "@every 1h")
+	w := r.wallets(id, 6, 1, 1)
+	r.ticked(id, time.Hour, 10*time.Second)
+	r.exec(`UPDATE rotation_policies SET paused_reason = 'not yet' WHERE id = $1`, id)
+	x := r.start()
+	r.eventually("the cycle runs", func() bool { return x.skipped("treasury", SkipPaused) == 6 })
+	r.exec(`UPDATE wallets SET paused_reason = 'x' WHERE id = $1`, w[0])
+	r.exec(`UPDATE wallets SET enabled = false WHERE id = $1`, w[1])
+	r.exec(`UPDATE wallets SET policy_id = $2 WHERE id = $1`, w[2], other)
+	r.exec(`UPDATE wallets SET paused_reason = 'x' WHERE id = $1`, w[3])
+	r.exec(`UPDATE wallets SET paused_reason = NULL WHERE id = $1`, w[3])
+	r.exec(`UPDATE rotation_policies SET paused_reason = NULL WHERE id = $1`, id)
+	r.rotated(1, w[3:]...)
+	r.settled()
+	r.eventually("the cycle is completed", func() bool {
+		return value[string](r, `SELECT state FROM rotation_cycles WHERE policy_id = $1`, id) == "completed"
+	})
+	if n := value[int](r, `SELECT sum(generation) FROM wallet_state WHERE wallet_id = ANY($1)`, w[:3]); n != 0 {
+		t.Errorf("%d rotations of wallets that had left", n)
+	}
+	r.healthy()
+}
+
+// A policy can be deleted while its cycle runs, once its wallets have left it:
+// what is under way ends well, nothing else starts, the rest goes on.
+func TestPolicyDeletedInItsCycle(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 8)
+	id, other := r.policy("treasury", "@every 1h", "max_concurrent", 2), r.policy("other", "@every 1s")
+	r.wallets(id, 7, 1, 1)
+	going := r.wallets(other, 1, 100, 1)
+	r.ticked(id, time.Hour, 10*time.Second)
+	r.breaks(faults.Fault{Operation: "dynamic.refresh", Kind: faults.Latency, Delay: 200 * time.Millisecond})
+	r.start()
+	r.eventually("some are under way", func() bool {
+		return value[int](r, `SELECT count(*) FROM rotations WHERE state = 'opening' AND policy_id = $1`, id) > 0
+	})
+	r.exec(`UPDATE wallets SET policy_id = NULL WHERE policy_id = $1`, id)
+	r.exec(`DELETE FROM rotation_policies WHERE id = $1`, id)
+	r.eventually("they end", func() bool { return value[int](r, `SELECT count(*) FROM rotations WHERE policy_id = $1`, id) == 0 })
+	done := value[int](r, `SELECT count(*) FROM wallet_state WHERE generation > 0 AND wallet_id < 100`)
+	r.rotated(r.generations()[100]+2, going...)
+	if n := value[int](r, `SELECT count(*) FROM wallet_state WHERE generation > 0 AND wallet_id < 100`); n != done || n == 7 {
+		t.Errorf("%d wallets of the deleted policy were rotated, %d under way", n, done)
+	}
+	r.exec(`UPDATE rotation_policies SET enabled = false`)
+	r.settled()
+	r.healthy()
+}
