@@ -70,6 +70,8 @@ CREATE TABLE wallets (
 );
 -- For the foreign key: deleting a policy looks for its wallets.
 CREATE INDEX wallets_policy ON wallets (policy_id);
+-- For the metrics: few wallets are off, and each scrape counts them.
+CREATE INDEX wallets_off ON wallets (policy_id) WHERE NOT enabled OR paused_reason IS NOT NULL;
 
 CREATE TABLE rotation_requests (
     id           bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

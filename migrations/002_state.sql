@@ -179,6 +179,8 @@ CREATE TABLE retirements (
     CONSTRAINT retirements_sets_differ CHECK (new_share_set <> old_share_set),
     CONSTRAINT retirements_attention_dated CHECK ((attention IS NULL) = (attention_since IS NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+-- A grace period of weeks keeps as many rows here as there are wallets.
+CREATE INDEX retirements_due ON retirements (next_try) WHERE owner IS NULL AND committed_at IS NOT NULL;
 
 CREATE TABLE request_status (
     request_id  bigint PRIMARY KEY REFERENCES rotation_requests (id),

@@ -24,14 +24,14 @@ type CommittedStep struct {
 const committedSQL = `
 WITH c AS (
     DELETE FROM rotations r USING unnest($2::bigint[], $3::uuid[], $4::timestamptz[]) t(wallet_id, attempt_id, at)
-     WHERE r.wallet_id = t.wallet_id AND r.attempt_id = t.attempt_id AND r.owner = $1 AND r.state = 'promoted'
+     WHERE r.wallet_id = ANY (ARRAY[t.wallet_id]) AND r.attempt_id = t.attempt_id AND r.owner = $1 AND r.state = 'promoted'
     RETURNING r.wallet_id, r.pending_share_set, r.policy_id, r.tick, t.at),
 gone AS (
     DELETE FROM retirements x USING c
-     WHERE x.wallet_id = c.wallet_id AND x.new_share_set = c.pending_share_set AND x.due_at IS NULL),
+     WHERE x.wallet_id = ANY (ARRAY[c.wallet_id]) AND x.new_share_set = c.pending_share_set AND x.due_at IS NULL),
 kept AS (
     UPDATE retirements x SET committed_at = c.at, next_try = x.due_at FROM c
-     WHERE x.wallet_id = c.wallet_id AND x.new_share_set = c.pending_share_set AND x.due_at IS NOT NULL),
+     WHERE x.wallet_id = ANY (ARRAY[c.wallet_id]) AND x.new_share_set = c.pending_share_set AND x.due_at IS NOT NULL),
 n AS (
     INSERT INTO cycle_counters (policy_id, tick, owner, succeeded)
     SELECT policy_id, tick, $1, count(*) FROM c WHERE policy_id IS NOT NULL GROUP BY policy_id, tick
@@ -56,20 +56,22 @@ type Retirement struct {
 	Refs        provider.Refs
 }
 
+var takeRetirementsSQL = `
+WITH due AS (
+    SELECT wallet_id, new_share_set FROM retirements
+     WHERE owner IS NULL AND committed_at IS NOT NULL AND next_try <= now() AND ` + fmt.Sprintf(alive, 1) + `
+       AND NOT EXISTS (SELECT FROM rotations r WHERE r.wallet_id = retirements.wallet_id AND r.attention IN ('key_at_risk', 'drift'))
+     ORDER BY next_try, wallet_id LIMIT $2 FOR UPDATE SKIP LOCKED)
+UPDATE retirements x SET owner = $1 FROM due, wallets w
+ WHERE x.wallet_id = ANY (ARRAY[due.wallet_id]) AND x.new_share_set = due.new_share_set AND w.id = ANY (ARRAY[due.wallet_id])
+RETURNING w.id, w.provider, w.external_id, coalesce(w.address, ''), coalesce(w.chain, ''), w.settings,
+          x.old_share_set, x.new_share_set, x.attempts, coalesce(x.refs, '{}')`
+
 // TakeRetirements takes up to limit due clean-ups in hand. Those of wallets
 // whose key or active share set is in question stay where they are: whatever
 // could still sign is kept.
 func (s *Store) TakeRetirements(ctx context.Context, owner int64, limit int) ([]Retirement, error) {
-	rows, err := s.pool.Query(ctx, `
-		WITH due AS (
-		    SELECT wallet_id, new_share_set FROM retirements
-		     WHERE owner IS NULL AND committed_at IS NOT NULL AND next_try <= now() AND `+fmt.Sprintf(alive, 1)+`
-		       AND NOT EXISTS (SELECT FROM rotations r WHERE r.wallet_id = retirements.wallet_id AND r.attention IN ('key_at_risk', 'drift'))
-		     ORDER BY next_try, wallet_id LIMIT $2 FOR UPDATE SKIP LOCKED)
-		UPDATE retirements x SET owner = $1 FROM due, wallets w
-		 WHERE x.wallet_id = due.wallet_id AND x.new_share_set = due.new_share_set AND w.id = x.wallet_id
-		RETURNING w.id, w.provider, w.external_id, coalesce(w.address, ''), coalesce(w.chain, ''), w.settings,
-		          x.old_share_set, x.new_share_set, x.attempts, coalesce(x.refs, '{}')`, owner, limit)
+	rows, err := s.pool.Query(ctx, takeRetirementsSQL, owner, limit)
 	if err != nil {
 		return nil, fmt.Errorf("taking due retirements: %w", err)
 	}

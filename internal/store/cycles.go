@@ -73,7 +73,7 @@ func (s *Store) Advance(ctx context.Context, t Tick) (first bool, err error) {
 			       next_check = CASE WHEN state = 'failed' THEN now() ELSE next_check END,
 			       attention = CASE WHEN state = 'failed' THEN NULL ELSE attention END,
 			       attention_since = CASE WHEN state = 'failed' THEN NULL ELSE attention_since END
-			  FROM x WHERE r.wallet_id = x.wallet_id`,
+			  FROM x WHERE r.wallet_id = ANY (ARRAY[x.wallet_id])`,
 			t.PolicyID, t.At)
 		return err
 	})
@@ -157,7 +157,7 @@ func (s *Store) ResetFailed(ctx context.Context, policyID int32, cutoff time.Tim
 		       AND r.attention_since < now() - $3::interval AND s.cycle_at < $2
 		     ORDER BY r.wallet_id FOR NO KEY UPDATE OF r)
 		UPDATE rotations r SET state = 'waiting', attempt = 0, next_check = now(), attention = NULL, attention_since = NULL
-		  FROM x WHERE r.wallet_id = x.wallet_id`, policyID, cutoff, rest)
+		  FROM x WHERE r.wallet_id = ANY (ARRAY[x.wallet_id])`, policyID, cutoff, rest)
 	if err != nil {
 		return 0, fmt.Errorf("resetting failed rotations of policy %d: %w", policyID, err)
 	}

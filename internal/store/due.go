@@ -16,15 +16,16 @@ type Cursor struct {
 	WalletID int64
 }
 
+const discoverSQL = `
+SELECT cycle_at, wallet_id FROM wallet_state
+ WHERE policy_id = $1 AND cycle_at < $2 AND (cycle_at, wallet_id) > ($3, $4)
+ ORDER BY cycle_at, wallet_id LIMIT $5`
+
 // Discover reads up to limit wallets of the policy, behind the cursor, that
 // last satisfied a tick before the given time. It locks nothing: what it
 // returns is a hint, and Claim decides. The walk is index-only.
 func (s *Store) Discover(ctx context.Context, policyID int32, before time.Time, after Cursor, limit int) ([]Cursor, error) {
-	rows, err := s.pool.Query(ctx, `
-		SELECT cycle_at, wallet_id FROM wallet_state
-		 WHERE policy_id = $1 AND cycle_at < $2 AND (cycle_at, wallet_id) > ($3, $4)
-		 ORDER BY cycle_at, wallet_id LIMIT $5`,
-		policyID, before, after.CycleAt, after.WalletID, limit)
+	rows, err := s.pool.Query(ctx, discoverSQL, policyID, before, after.CycleAt, after.WalletID, limit)
 	if err != nil {
 		return nil, fmt.Errorf("discovering due wallets: %w", err)
 	}
@@ -66,8 +67,8 @@ const claimFormat = `
 WITH due AS (
     SELECT s.wallet_id, s.policy_id, t.rotation_id
       FROM unnest($1::bigint[], $2::uuid[]) t(wallet_id, rotation_id)
-      JOIN wallet_state s ON s.wallet_id = t.wallet_id
-     WHERE s.policy_id = $3 AND s.cycle_at < $4 AND s.eligible_after <= $5
+      JOIN wallet_state s ON s.wallet_id = ANY (ARRAY[t.wallet_id])
+     WHERE s.policy_id + 0 = $3 AND s.cycle_at + interval '0' < $4 AND s.eligible_after <= $5
        AND EXISTS (SELECT FROM replicas WHERE epoch = $6 FOR KEY SHARE)%s
      ORDER BY s.wallet_id%s
        FOR NO KEY UPDATE OF s SKIP LOCKED)

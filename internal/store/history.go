@@ -89,12 +89,12 @@ WITH w AS (
     UPDATE wallet_state s SET seq = t.seq, hash = t.hash` + setWallet + `
       FROM unnest(` + strings.Join(arrays, ", ") + `)
            t(` + strings.Join(names, ", ") + `)
-      JOIN rotations r ON r.wallet_id = t.wallet_id AND r.rotation_id = t.rotation_id
-     WHERE s.wallet_id = t.wallet_id AND s.hash = t.previous` + whereWallet + ` AND r.owner = $1 AND ` + whereRotation + `
+      JOIN rotations r ON r.wallet_id = ANY (ARRAY[t.wallet_id]) AND r.rotation_id = t.rotation_id
+     WHERE s.wallet_id = ANY (ARRAY[t.wallet_id]) AND s.hash = t.previous` + whereWallet + ` AND r.owner = $1 AND ` + whereRotation + `
     RETURNING t.*, r.fingerprint, r.refs),
 r AS (
     UPDATE rotations r SET ` + setRotation + `
-      FROM w t WHERE r.wallet_id = t.wallet_id AND r.owner = $1 AND ` + whereRotation + `
+      FROM w t WHERE r.wallet_id = ANY (ARRAY[t.wallet_id]) AND r.owner = $1 AND ` + whereRotation + `
     RETURNING r.wallet_id),
 h AS (
     INSERT INTO share_set_history (` + strings.Join(historyColumns, ", ") + `)

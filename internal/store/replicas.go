@@ -90,7 +90,7 @@ func park(ctx context.Context, tx pgx.Tx) error {
 		     WHERE owner IS NOT NULL AND NOT EXISTS (SELECT FROM replicas x WHERE x.epoch = r.owner)
 		     ORDER BY wallet_id FOR NO KEY UPDATE)
 		UPDATE rotations r SET owner = NULL, next_check = greatest(r.next_check, now()) FROM lost
-		 WHERE r.wallet_id = lost.wallet_id`); err != nil {
+		 WHERE r.wallet_id = ANY (ARRAY[lost.wallet_id])`); err != nil {
 		return err
 	}
 	_, err := tx.Exec(ctx, `
@@ -106,7 +106,7 @@ WITH due AS (
      WHERE owner IS NULL AND next_check <= now() AND %s AND %s
      ORDER BY state <> 'promoted', next_check, wallet_id LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE rotations r SET owner = $1 FROM due
- WHERE r.wallet_id = due.wallet_id
+ WHERE r.wallet_id = ANY (ARRAY[due.wallet_id])
 RETURNING r.wallet_id`
 
 var (

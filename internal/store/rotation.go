@@ -105,9 +105,9 @@ func scanRotation(row pgx.CollectableRow) (*Rotation, error) {
 const loadSQL = `
 SELECT ` + rotationColumns + `
   FROM unnest($1::bigint[]) t(wallet_id)
-  JOIN rotations r ON r.wallet_id = t.wallet_id
-  JOIN wallet_state s ON s.wallet_id = r.wallet_id
-  JOIN wallets w ON w.id = r.wallet_id
+  JOIN rotations r ON r.wallet_id = ANY (ARRAY[t.wallet_id])
+  JOIN wallet_state s ON s.wallet_id = ANY (ARRAY[t.wallet_id])
+  JOIN wallets w ON w.id = ANY (ARRAY[t.wallet_id])
   LEFT JOIN rotation_policies p ON p.id = r.policy_id
   LEFT JOIN policy_state ps ON ps.policy_id = r.policy_id
  WHERE r.owner = $2`

@@ -31,8 +31,8 @@ UPDATE rotations r
        refs = NULL, fingerprint = NULL, next_check = NULL, error = NULL, error_class = NULL,
        attention = NULL, attention_since = NULL
   FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::timestamptz[]) t(wallet_id, attempt_id, old_share_set, at)
-  JOIN wallet_state s ON s.wallet_id = t.wallet_id
- WHERE r.wallet_id = t.wallet_id AND r.owner = $1 AND r.wish IS NULL AND s.active_share_set = t.old_share_set
+  JOIN wallet_state s ON s.wallet_id = ANY (ARRAY[t.wallet_id])
+ WHERE r.wallet_id = ANY (ARRAY[t.wallet_id]) AND r.owner = $1 AND r.wish IS NULL AND s.active_share_set = t.old_share_set
    AND ((r.state = 'waiting' AND NOT r.discard_pending) OR (r.state = 'opening' AND r.attempt_id = t.attempt_id))
 RETURNING r.wallet_id`
 
@@ -60,7 +60,7 @@ UPDATE rotations r
    SET state = CASE WHEN t.pending <> '' THEN 'ceremony' ELSE r.state END,
        pending_share_set = coalesce(nullif(t.pending, ''), r.pending_share_set), refs = t.refs
   FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::jsonb[]) t(wallet_id, attempt_id, pending, refs)
- WHERE r.wallet_id = t.wallet_id AND r.owner = $1 AND r.attempt_id = t.attempt_id
+ WHERE r.wallet_id = ANY (ARRAY[t.wallet_id]) AND r.owner = $1 AND r.attempt_id = t.attempt_id
    AND (r.state = 'opening' OR (r.state = 'ceremony' AND t.pending IN ('', r.pending_share_set)))
 RETURNING r.wallet_id`
 
@@ -96,7 +96,7 @@ const preparedSQL = `
 UPDATE rotations r
    SET state = 'prepared', fingerprint = t.fingerprint, prepared_at = t.at, next_check = NULL, error = NULL, error_class = NULL
   FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[]) t(wallet_id, attempt_id, pending, fingerprint, at)
- WHERE r.wallet_id = t.wallet_id AND r.owner = $1 AND r.wish IS NULL AND r.attempt_id = t.attempt_id AND r.pending_share_set = t.pending
+ WHERE r.wallet_id = ANY (ARRAY[t.wallet_id]) AND r.owner = $1 AND r.wish IS NULL AND r.attempt_id = t.attempt_id AND r.pending_share_set = t.pending
    AND (r.state = 'ceremony' OR (r.state = 'prepared' AND r.fingerprint IS NOT DISTINCT FROM t.fingerprint))
 RETURNING r.wallet_id`
 
@@ -134,7 +134,7 @@ UPDATE rotations r
        in_doubt_since = CASE WHEN t.in_doubt THEN coalesce(r.in_doubt_since, t.at) END
   FROM unnest($2::bigint[], $3::text[], $4::timestamptz[], $5::text[], $6::text[], $7::text[], $8::bool[], $9::int[], $10::timestamptz[], $11::text[])
        t(wallet_id, state, next_check, class, error, attention, in_doubt, attempt, at, wish)
- WHERE r.wallet_id = t.wallet_id AND r.owner = $1 AND r.state = t.state AND r.wish IS NOT DISTINCT FROM t.wish
+ WHERE r.wallet_id = ANY (ARRAY[t.wallet_id]) AND r.owner = $1 AND r.state = t.state AND r.wish IS NOT DISTINCT FROM t.wish
 RETURNING r.wallet_id`
 
 // Park gives rotations back, unless a person wished for something meanwhile:
@@ -170,7 +170,7 @@ UPDATE rotations r
    SET state = 'waiting', next_check = t.next_check, error_class = t.class, error = t.error, attempt = t.attempt
   FROM unnest($2::bigint[], $3::uuid[], $4::timestamptz[], $5::text[], $6::text[], $7::int[])
        t(wallet_id, attempt_id, next_check, class, error, attempt)
- WHERE r.wallet_id = t.wallet_id AND r.owner = $1 AND r.attempt_id = t.attempt_id AND r.state = 'opening'
+ WHERE r.wallet_id = ANY (ARRAY[t.wallet_id]) AND r.owner = $1 AND r.attempt_id = t.attempt_id AND r.state = 'opening'
 RETURNING r.wallet_id`
 
 // Retreat records attempts that opened nothing. There is no share set whose

@@ -48,8 +48,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	// Every timestamp of ours is read and shown in UTC.
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	// The hot statements are many rows by primary key; a plan made for the
-	// parameters of one batch is never better, and sometimes far worse.
+	// parameters of one batch is never better, and sometimes far worse. Nor is
+	// one that reads the table of open rotations from end to end, because it
+	// was made while that was empty. Such a plan costs so much in the planner's
+	// eyes, where it is the only one, that it would be compiled first.
 	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
+	cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
+	cfg.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
+	cfg.ConnConfig.RuntimeParams["jit"] = "off"
 	// The statements wait for each other's rows and look again.
 	cfg.ConnConfig.RuntimeParams["default_transaction_isolation"] = "read committed"
 	cfg.AfterConnect = durable
