@@ -106,11 +106,11 @@ func TestEditsOfARunningCycle(t *testing.T) {
 	r.eventually("three go on at a time", func() bool {
 		return value[int](r, `SELECT count(*) FROM rotations WHERE owner IS NOT NULL`) == 3
 	})
-	if state := value[string](r, `SELECT string_agg(state, ',') FROM rotation_cycles`); state != "running" {
+	if state := r.cycles(); state != "running" {
 		t.Errorf("cycle is %s", state)
 	}
 	r.exec(`UPDATE rotation_policies SET timezone = 'Europe/Berlin'`)
-	r.eventually("the cycle is superseded", func() bool { return value[string](r, `SELECT state FROM rotation_cycles`) == "superseded" })
+	r.eventually("the cycle is superseded", func() bool { return r.cycles() == "superseded" })
 	r.settled()
 	done := value[int](r, `SELECT count(*) FROM share_set_history WHERE outcome = 'activated'`)
 	if done == 12 {
@@ -144,7 +144,7 @@ func TestEditOfAWindow(t *testing.T) {
 	r.exec(`UPDATE rotation_policies SET spread = '0', max_concurrent = 1, paused_reason = 'almost'`)
 	r.eventually("the edit runs", func() bool { return value[int64](r, `SELECT running_version FROM policy_state`) == 3 })
 	r.exec(`UPDATE rotation_policies SET run_window = '1 second'`)
-	r.eventually("the window is over", func() bool { return value[string](r, `SELECT state FROM rotation_cycles`) == "stopped" })
+	r.eventually("the window is over", func() bool { return r.cycles() == "stopped" })
 	r.eventually("four wallets are counted", func() bool { return x.skipped("treasury", SkipWindow) == 4 })
 }
 

@@ -31,7 +31,7 @@ func TestPauses(t *testing.T) {
 			r.settled()
 			r.healthy()
 			r.eventually("the cycle is completed", func() bool {
-				return value[string](r, `SELECT string_agg(state, ',') FROM rotation_cycles`) == "completed"
+				return r.cycles() == "completed"
 			})
 		})
 	}

@@ -131,15 +131,15 @@ func TestOutageOfTheDaemon(t *testing.T) {
 	r.rotated(1, up...)
 	r.settled()
 	r.eventually("the cycle is over", func() bool {
-		return value[string](r, `SELECT string_agg(state || ' ' || trigger, ',') FROM rotation_cycles WHERE policy_id = $1`, caught) == "completed catchup"
+		return value[string](r, `SELECT coalesce(string_agg(state || ' ' || trigger, ','), '') FROM rotation_cycles WHERE policy_id = $1`, caught) == "completed catchup"
 	})
-	if got := value[string](r, `SELECT string_agg(state || ' ' || total, ',') FROM rotation_cycles WHERE policy_id = $1`, missed); got != "missed 2" {
+	if got := value[string](r, `SELECT coalesce(string_agg(state || ' ' || total, ','), '') FROM rotation_cycles WHERE policy_id = $1`, missed); got != "missed 2" {
 		t.Errorf("cycle without a window left: %s", got)
 	}
 	if n := x.skipped("missed", SkipMissedWindow); n != 2 {
 		t.Errorf("%d wallets counted as missed", n)
 	}
-	if got := value[string](r, `SELECT string_agg(DISTINCT trigger, ',') FROM share_set_history WHERE outcome = 'activated'`); got != "catchup" {
+	if got := value[string](r, `SELECT coalesce(string_agg(DISTINCT trigger, ','), '') FROM share_set_history WHERE outcome = 'activated'`); got != "catchup" {
 		t.Errorf("triggers %s", got)
 	}
 	r.oncePerTick()

@@ -51,7 +51,7 @@ func TestRequestedRotation(t *testing.T) {
 	r.rotated(1, w[0], free[0])
 	r.settled()
 	r.healthy()
-	if got := value[string](r, `SELECT string_agg(DISTINCT trigger || ' by ' || actor, ',') FROM share_set_history WHERE outcome = 'activated'`); got != "manual by alice" {
+	if got := value[string](r, `SELECT coalesce(string_agg(DISTINCT trigger || ' by ' || actor, ','), '') FROM share_set_history WHERE outcome = 'activated'`); got != "manual by alice" {
 		t.Errorf("history says %s", got)
 	}
 	r.refused("there is no wallet 99", "rotate", 99, 0)
@@ -73,7 +73,7 @@ func TestRequestedCycle(t *testing.T) {
 	r.rotated(1, wallets...)
 	r.settled()
 	r.eventually("the cycle is completed", func() bool {
-		return value[string](r, `SELECT string_agg(state || ' ' || trigger, ',') FROM rotation_cycles`) == "completed manual"
+		return value[string](r, `SELECT coalesce(string_agg(state || ' ' || trigger, ','), '') FROM rotation_cycles`) == "completed manual"
 	})
 	r.exec(`UPDATE rotation_policies SET paused_reason = 'audit' WHERE id = $1`, id)
 	r.refused("the policy is paused: audit", "run_policy", 0, id)

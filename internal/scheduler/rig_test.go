@@ -3,6 +3,7 @@ package scheduler
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"net/url"
@@ -25,7 +26,14 @@ import (
 	"github.com/rotatord/rotatord/internal/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Around(m)) }
+func TestMain(m *testing.M) {
+	// Most of these tests wait for a tick most of the time.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(pgtest.Around(m))
+}
 
 // patience is far above what anything here takes.
 const patience = 30 * time.Second
@@ -111,6 +119,12 @@ func (r *rig) ticked(policyID int32, every, ago time.Duration) {
 	d.engine.Stop(r.t.Context())
 	r.exec(`UPDATE policy_state SET schedule_since = clock_timestamp() - $2::interval WHERE policy_id = $1`, policyID, every+ago)
 	r.exec(`UPDATE wallet_state SET cycle_at = now() - $2::interval, eligible_after = now() - $2::interval WHERE policy_id = $1`, policyID, 2*every+ago)
+}
+
+// cycles are the states of all cycles.
+func (r *rig) cycles() string {
+	r.t.Helper()
+	return value[string](r, `SELECT coalesce(string_agg(state, ',' ORDER BY tick), '') FROM rotation_cycles`)
 }
 
 // generations is how often each wallet was rotated, by its id.
