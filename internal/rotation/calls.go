@@ -33,11 +33,13 @@ func (j *job) coSigner() (*cosigner.Client, error) {
 	return nil, provider.Errorf(provider.Terminal, provider.ReasonCoSigner, "provider %s has no co-signer in the configuration of this daemon", w.Provider)
 }
 
-// wallet is what the provider is told about it.
+// wallet is what the provider is told about it. Until the baseline has vouched
+// for the operator's address the vendor is asked for its own, so that the two
+// can be compared.
 func (j *job) wallet() provider.Wallet {
 	w := j.r.Wallet
 	address := w.Address
-	if address == "" {
+	if address == "" || j.r.Head.ActiveShareSet == "" {
 		address = j.known.Address
 	}
 	return provider.Wallet{ID: w.ID, ExternalID: w.ExternalID, Address: address, Chain: w.Chain, Settings: w.Settings}

@@ -74,6 +74,7 @@ type Engine struct {
 	idle     chan struct{} // a rotation has ended; capacity 1
 
 	commits *gate
+	pace    pace
 
 	opening    *recorder[store.OpeningStep]
 	retreat    *recorder[store.RetreatStep]
@@ -94,6 +95,7 @@ func New(ctx context.Context, o Options) *Engine {
 		Options: o, ctx: ctx, cancel: cancel,
 		running: map[int64]struct{}{}, drained: make(chan struct{}), idle: make(chan struct{}, 1),
 		commits:    newGate(),
+		pace:       defaultPace,
 		opening:    newRecorder(s.Opening, func(x store.OpeningStep) int64 { return x.WalletID }),
 		retreat:    newRecorder(s.Retreat, func(x store.RetreatStep) int64 { return x.WalletID }),
 		checkpoint: newRecorder(s.Checkpoint, func(x store.CheckpointStep) int64 { return x.WalletID }),

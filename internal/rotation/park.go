@@ -10,11 +10,13 @@ import (
 	"github.com/rotatord/rotatord/internal/store"
 )
 
-const (
-	stayMin       = time.Second
-	stayMax       = time.Minute
-	commitStayMax = 5 * time.Second // until the co-signer commits, signing may fail
-)
+// pace bounds the wait before a rotation that stayed is looked at again.
+type pace struct {
+	min, max time.Duration
+	commit   time.Duration // max in promoted: until the co-signer commits, signing may fail
+}
+
+var defaultPace = pace{min: time.Second, max: time.Minute, commit: 5 * time.Second}
 
 // stay parks a rotation in the state it is in, because it is not to go
 // backwards: it is past the commit point, or what is under way cannot be asked
@@ -32,7 +34,7 @@ func (j *job) stay(err error) (done bool, stop error) {
 	step := store.ParkStep{Class: class, Error: err.Error(), Attention: attentionOf(err)}
 	if step.Attention == "" {
 		// Time may mend it; a person hears of it when it takes long.
-		step.NextCheck = stayUntil(r, now, provider.RetryAfter(err))
+		step.NextCheck = j.pace.until(r, now, provider.RetryAfter(err))
 		switch {
 		case class == provider.Verification:
 			step.Attention = store.Mismatch
@@ -41,7 +43,7 @@ func (j *job) stay(err error) (done bool, stop error) {
 		}
 	}
 	if class == provider.RateLimited && reason != provider.ReasonCoSigner {
-		if err := j.rest(now.Add(max(provider.RetryAfter(err), stayMin))); err != nil {
+		if err := j.rest(now.Add(max(provider.RetryAfter(err), j.pace.min))); err != nil {
 			return false, err
 		}
 	}
@@ -62,14 +64,14 @@ func entered(r *store.Rotation) time.Time {
 	return r.OpenedAt
 }
 
-// stayUntil is when to look again: the longer it lasts, the rarer. A swap that
+// until is when to look again: the longer it lasts, the rarer. A swap that
 // waits for its commit is looked at within seconds, whatever anybody asks for.
-func stayUntil(r *store.Rotation, now time.Time, asked time.Duration) time.Time {
-	wait := max(now.Sub(entered(r))/4, stayMin)
+func (p pace) until(r *store.Rotation, now time.Time, asked time.Duration) time.Time {
+	wait := max(now.Sub(entered(r))/4, p.min)
 	if r.State == store.Promoted {
-		return now.Add(min(wait, commitStayMax))
+		return now.Add(min(wait, p.commit))
 	}
-	return now.Add(max(min(wait, stayMax), asked))
+	return now.Add(max(min(wait, p.max), asked))
 }
 
 // overdue is what a person is told about a rotation that stays in its state
@@ -134,7 +136,7 @@ func (j *job) undiscarded(err error) (done bool, stop error) {
 // strayed parks a rotation whose provider this daemon does not know.
 func (j *job) strayed(err error) error {
 	j.log.Error("rotation put back", "state", j.r.State, "error", err)
-	return j.recordPark(store.ParkStep{NextCheck: j.Store.Now().Add(max(j.Timing.BackoffMax, stayMin)),
+	return j.recordPark(store.ParkStep{NextCheck: j.Store.Now().Add(max(j.Timing.BackoffMax, j.pace.min)),
 		Class: cmp.Or(j.r.ErrorClass, provider.Retryable), Error: err.Error(), Attention: store.NeedsPerson})
 }
 

@@ -3,12 +3,13 @@ package rotation
 import (
 	"context"
 	"log/slog"
-	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
@@ -24,19 +25,23 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Around(m)) }
 
 // patience is far above what anything here takes.
-const patience = 20 * time.Second
+const patience = 30 * time.Second
 
 // rig is the whole world of a rotation: a real database, the sandbox with its
 // co-signer, and engines that work under registered epochs.
 type rig struct {
-	t       *testing.T
-	sandbox *sandbox.Sandbox
-	info    sandbox.Info
-	db      *pgx.Conn
-	store   *store.Store
-	options Options
-	// wrap stands between the engine and the real provider, to see or change
-	// what passes.
+	t        *testing.T
+	sandbox  *sandbox.Sandbox
+	info     sandbox.Info
+	db       *pgxpool.Pool
+	store    *store.Store
+	vendor   *dynamic.Provider
+	spy      *spy   // what engines take for the vendor
+	front    *front // what engines take for the co-signer
+	signer   *cosigner.Client
+	registry *prometheus.Registry
+	options  Options
+	pace     pace
 	policyID int32
 }
 
@@ -45,68 +50,73 @@ func newRig(t *testing.T, o sandbox.Options) *rig {
 	if o.Wallets == 0 {
 		o.Wallets = 1
 	}
-	o.CeremonyTimeout = 2 * time.Second
-	r := &rig{t: t}
-	var err error
-	if r.sandbox, err = sandbox.New(o); err != nil {
-		t.Fatal(err)
+	if o.CeremonyTimeout == 0 {
+		o.CeremonyTimeout = 2 * time.Second
 	}
-	t.Cleanup(func() {
-		if err := r.sandbox.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	url, err := r.sandbox.Listen("127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	r := &rig{t: t, registry: prometheus.NewRegistry(), pace: pace{min: 20 * time.Millisecond, max: 200 * time.Millisecond, commit: 100 * time.Millisecond}}
+	r.openSandbox(o)
+	r.openDatabase()
+	r.must(r.db.QueryRow(t.Context(), `INSERT INTO rotation_policies (name, schedule) VALUES ('treasury', '@daily') RETURNING id`).Scan(&r.policyID))
+	for _, w := range r.sandbox.State() {
+		r.exec(`INSERT INTO wallets (provider, external_id, policy_id, address, chain) VALUES ('dynamic', $1, $2, $3, $4)`,
+			w.ID, r.policyID, w.Address, w.Chain)
 	}
-	r.info = r.sandbox.Info(url)
-	dsn := pgtest.New(t)
-	if r.db, err = pgx.Connect(t.Context(), dsn); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { r.db.Close(context.Background()) })
-	if r.store, err = store.Open(t.Context(), store.Options{DSN: dsn}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(r.store.Close)
-
-	vendor, err := dynamic.New(dynamic.Options{Name: "dynamic", BaseURL: r.info.Dynamic.BaseURL,
-		EnvironmentID: r.info.Dynamic.EnvironmentID, APIToken: func() (string, error) { return r.info.Dynamic.APIToken, nil },
-		Auth: dynamic.AuthTokenExchange, RateLimits: []dynamic.RateLimit{}, CallTimeout: 2 * time.Second, CeremonyTimeout: 3 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if c, ok := any(vendor).(interface{ Close() }); ok {
-		t.Cleanup(c.Close)
-	}
-	signer, err := cosigner.New(cosigner.Options{Name: "default", URL: r.info.Cosigner.URL, Timeout: 2 * time.Second,
-		Token: func() string { return r.info.Cosigner.Token }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(signer.Close)
 	r.options = Options{
 		Store:     r.store,
-		Providers: map[string]provider.Provider{"dynamic": vendor},
+		Providers: map[string]provider.Provider{"dynamic": r.spy},
 		CoSigner: func(_, named string) *cosigner.Client {
 			if named == "" || named == "default" {
-				return signer
+				return r.signer
 			}
 			return nil
 		},
 		Timing: Timing{Call: 2 * time.Second, Ceremony: 4 * time.Second, Approval: time.Hour, Quiet: 50 * time.Millisecond,
 			CommitAttention: 300 * time.Millisecond, BackoffInitial: 10 * time.Millisecond, BackoffMax: 100 * time.Millisecond},
 		Held:    func(*store.Rotation) time.Time { return time.Time{} },
-		Metrics: NewMetrics(prometheus.NewRegistry(), []string{"dynamic"}),
-		Log:     slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelInfo})),
-	}
-	r.must(r.db.QueryRow(t.Context(), `INSERT INTO rotation_policies (name, schedule) VALUES ('treasury', '@daily') RETURNING id`).Scan(&r.policyID))
-	for _, w := range r.sandbox.State() {
-		r.exec(`INSERT INTO wallets (provider, external_id, policy_id, address, chain) VALUES ('dynamic', $1, $2, $3, $4)`,
-			w.ID, r.policyID, w.Address, w.Chain)
+		Metrics: NewMetrics(r.registry, []string{"dynamic"}),
+		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	return r
+}
+
+func (r *rig) openSandbox(o sandbox.Options) {
+	t := r.t
+	t.Helper()
+	var err error
+	r.sandbox, err = sandbox.New(o)
+	r.must(err)
+	t.Cleanup(func() {
+		if err := r.sandbox.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	url, err := r.sandbox.Listen("127.0.0.1:0")
+	r.must(err)
+	r.info = r.sandbox.Info(url)
+	r.vendor, err = dynamic.New(dynamic.Options{Name: "dynamic", BaseURL: r.info.Dynamic.BaseURL,
+		EnvironmentID: r.info.Dynamic.EnvironmentID, APIToken: func() (string, error) { return r.info.Dynamic.APIToken, nil },
+		Auth: dynamic.AuthTokenExchange, RateLimits: []dynamic.RateLimit{}, CallTimeout: 2 * time.Second, CeremonyTimeout: 3 * time.Second})
+	r.must(err)
+	t.Cleanup(r.vendor.Close)
+	r.spy = &spy{Provider: r.vendor, before: map[string]hook{}}
+	r.front = newFront(t, r.info.Cosigner.URL)
+	r.signer, err = cosigner.New(cosigner.Options{Name: "default", URL: r.front.server.URL, Timeout: 2 * time.Second,
+		Token: func() string { return r.info.Cosigner.Token }})
+	r.must(err)
+	t.Cleanup(r.signer.Close)
+}
+
+func (r *rig) openDatabase() {
+	t := r.t
+	t.Helper()
+	dsn := pgtest.New(t)
+	var err error
+	r.db, err = pgxpool.New(t.Context(), dsn)
+	r.must(err)
+	t.Cleanup(r.db.Close)
+	r.store, err = store.Open(t.Context(), store.Options{DSN: dsn})
+	r.must(err)
+	t.Cleanup(r.store.Close)
 }
 
 func (r *rig) must(err error) {
@@ -134,6 +144,14 @@ func (r *rig) breaks(list ...faults.Fault) {
 	r.must(r.sandbox.SetFaults(list...))
 }
 
+func (r *rig) mended() {
+	r.t.Helper()
+	r.must(r.sandbox.SetFaults())
+}
+
+// truth of the only wallet, or of the i-th.
+func (r *rig) truth(i int) sandbox.WalletState { return r.sandbox.State()[i] }
+
 // testLease is a lease that ends when the test says so.
 type testLease struct {
 	epoch int64
@@ -148,11 +166,18 @@ func (l *testLease) Until() time.Time {
 	return l.until
 }
 
+func (l *testLease) set(until time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.until = until
+}
+
 // replica is an engine with an epoch of its own.
 type replica struct {
 	*Engine
 	rig   *rig
 	lease *testLease
+	lose  context.CancelCauseFunc
 }
 
 func (r *rig) replica() *replica {
@@ -162,28 +187,39 @@ func (r *rig) replica() *replica {
 	l := &testLease{epoch: epoch, until: time.Now().Add(time.Hour)}
 	o := r.options
 	o.Lease = l
-	o.Providers = maps.Clone(o.Providers)
-	e := New(context.Background(), o)
+	ctx, lose := context.WithCancelCause(context.Background())
+	e := New(ctx, o)
+	e.pace = r.pace
 	r.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		e.Stop(ctx)
+		lose(nil)
 	})
-	return &replica{e, r, l}
+	return &replica{e, r, l, lose}
 }
 
-// claim claims all due wallets for a tick a moment ago, and submits them.
-func (x *replica) claim() {
+// claim claims the wallets, or all of them, for a tick a moment ago, and
+// submits them.
+func (x *replica) claim(walletIDs ...int64) {
+	x.rig.t.Helper()
+	for _, c := range x.claimed(walletIDs...) {
+		x.Submit(c)
+	}
+}
+
+func (x *replica) claimed(walletIDs ...int64) []*store.Rotation {
 	r := x.rig
 	r.t.Helper()
+	if len(walletIDs) == 0 {
+		walletIDs = r.walletIDs()
+	}
 	tick := r.store.Now().Add(time.Millisecond)
 	r.exec(`UPDATE policy_state SET tick = $1`, tick)
 	claimed, err := r.store.Claim(r.t.Context(), store.Claim{Owner: x.lease.epoch, PolicyID: r.policyID, Tick: tick, Before: tick,
-		Trigger: store.Schedule, WalletIDs: r.walletIDs()})
+		Trigger: store.Schedule, WalletIDs: walletIDs})
 	r.must(err)
-	for _, c := range claimed.Rotations {
-		x.Submit(c)
-	}
+	return claimed.Rotations
 }
 
 func (r *rig) walletIDs() []int64 {
@@ -191,11 +227,16 @@ func (r *rig) walletIDs() []int64 {
 	return value[[]int64](r, `SELECT array_agg(id ORDER BY id) FROM wallets`)
 }
 
-// resume takes whatever is parked and due.
+// resume takes whatever is parked and due, and what is this replica's and in
+// nobody's hands.
 func (x *replica) resume() {
 	r := x.rig
 	r.t.Helper()
+	owned, err := r.store.Owned(r.t.Context(), x.lease.epoch)
+	r.must(err)
+	owned = slices.DeleteFunc(owned, x.Has)
 	for _, take := range []func() ([]*store.Rotation, error){
+		func() ([]*store.Rotation, error) { return r.store.Load(r.t.Context(), x.lease.epoch, owned) },
 		func() ([]*store.Rotation, error) { return r.store.TakeUnderWay(r.t.Context(), x.lease.epoch, 100) },
 		func() ([]*store.Rotation, error) {
 			return r.store.TakeWaiting(r.t.Context(), x.lease.epoch, r.policyID, 0, 100)
@@ -215,12 +256,13 @@ func (x *replica) until(what string, holds func() bool) {
 	deadline := time.Now().Add(patience)
 	for !holds() {
 		if time.Now().After(deadline) {
-			x.rig.t.Fatalf("timed out waiting until %s", what)
+			x.rig.t.Fatalf("timed out waiting until %s; rotations: %s", what,
+				value[string](x.rig, `SELECT coalesce(json_agg(r)::text, '') FROM rotations r`))
 		}
 		x.resume()
 		select {
 		case <-x.Idle():
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }
@@ -242,6 +284,44 @@ func (x *replica) attention() (reason, class string) {
 	return value[string](x.rig, `SELECT reason FROM attention`), value[string](x.rig, `SELECT coalesce(error_class, '') FROM rotations`)
 }
 
+// needs insists on why a person is needed.
+func (x *replica) needs(want store.Attention, wantClass provider.Class) {
+	x.rig.t.Helper()
+	reason, class := x.attention()
+	if reason != string(want) || class != string(wantClass) {
+		x.rig.t.Fatalf("attention %s, class %s; want %s, %s; %s", reason, class, want, wantClass,
+			value[string](x.rig, `SELECT coalesce(error, '') FROM rotations`))
+	}
+}
+
+// quiet lets everything that is due have its turn a few times, and insists that
+// nothing is taken up.
+func (x *replica) quiet() {
+	x.rig.t.Helper()
+	for range 3 {
+		x.resume()
+		if n := x.InHand(); n != 0 {
+			x.rig.t.Fatalf("%d rotations are worked on that wait for a person", n)
+		}
+	}
+}
+
+// ask is a person's request, answered; it returns whether it was refused.
+func (r *rig) ask(action string) (refused bool) {
+	r.t.Helper()
+	for _, id := range r.walletIDs() {
+		r.exec(`INSERT INTO rotation_requests (action, wallet_id, actor, reason) VALUES ($1, $2, 'ann', 'checked at the vendor')`, action, id)
+	}
+	requests, err := r.store.OpenRequests(r.t.Context(), 100)
+	r.must(err)
+	for _, q := range requests {
+		_, no, err := r.store.Answer(r.t.Context(), q)
+		r.must(err)
+		refused = refused || no
+	}
+	return refused
+}
+
 // healthy asserts the truth of every wallet: the sandbox says that it signs
 // under its first key, that no old share does, and that database, vendor and
 // co-signer use the same share set.
@@ -256,4 +336,56 @@ func (r *rig) healthy() {
 	for _, id := range r.walletIDs() {
 		r.must(r.store.VerifyWallet(r.t.Context(), id))
 	}
+	r.atMostOnce()
 }
+
+// atMostOnce: no share set was swapped in twice.
+func (r *rig) atMostOnce() {
+	r.t.Helper()
+	for id, w := range r.sandbox.Stats().Wallets {
+		for set, p := range w.Promotions {
+			if p.Effects > 1 {
+				r.t.Errorf("wallet %s: share set %s was swapped in %d times", id, set, p.Effects)
+			}
+		}
+	}
+}
+
+// row is a rotation as it stands on record.
+type row struct {
+	State, Attempt, Pending, Old, Fingerprint, Attention, Error string
+	DiscardPending, Frozen                                      bool // Frozen: no next check
+	Owner                                                       int64
+}
+
+// record reads the only rotation. It may be called on any goroutine.
+func (r *rig) record() (x row) {
+	rows, err := r.db.Query(context.Background(), `
+		SELECT state, coalesce(attempt_id::text, '') AS attempt, coalesce(pending_share_set, '') AS pending, coalesce(old_share_set, '') AS old,
+		       coalesce(fingerprint, '') AS fingerprint, coalesce(attention, '') AS attention, coalesce(error, '') AS error,
+		       discard_pending, next_check IS NULL AS frozen, coalesce(owner, 0) AS owner FROM rotations`)
+	if err == nil {
+		x, err = pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[row])
+	}
+	if err != nil {
+		r.t.Errorf("reading the rotation: %v", err)
+	}
+	return x
+}
+
+// outcomes are the decided share sets of all wallets, oldest first.
+func (r *rig) outcomes() []string {
+	r.t.Helper()
+	return value[[]string](r, `SELECT coalesce(array_agg(outcome ORDER BY wallet_id, seq), '{}') FROM share_set_history`)
+}
+
+// histories insists on the outcomes.
+func (r *rig) histories(want ...string) {
+	r.t.Helper()
+	if got := r.outcomes(); !slices.Equal(got, want) {
+		r.t.Errorf("history %v, want %v", got, want)
+	}
+}
+
+// opened is how many rooms the vendor has opened.
+func (r *rig) opened() int { return r.sandbox.Stats().Ceremonies.Opened }

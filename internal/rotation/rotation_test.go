@@ -19,4 +19,7 @@ func TestRotateAFleetTwice(t *testing.T) {
 			t.Errorf("wallet %s was rotated %d times", w.ID, w.Generation)
 		}
 	}
+	if got := r.opened(); got != 24 {
+		t.Errorf("%d rooms were opened for 24 rotations", got)
+	}
 }
