@@ -229,7 +229,6 @@ func TestCyclesTakeTurns(t *testing.T) {
 	if n := value[int](r, `SELECT count(*) FROM wallet_state WHERE generation = 1 AND wallet_id < 1000`); n > 20 {
 		t.Errorf("%d wallets of the large cycle came before the last of the small one", n)
 	}
-	r.exec(`UPDATE rotation_control SET paused = true`)
-	r.settled()
+	r.stop()
 	r.healthy()
 }

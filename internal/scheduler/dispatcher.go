@@ -97,7 +97,8 @@ func (d *dispatcher) work() []task {
 
 // look does each task. One that fails does not keep the others from being
 // done, unless it is the database that is out of reach. A task that takes
-// longer than a lease lives is stuck on a connection that leads nowhere.
+// longer than a lease lives is stuck, on a connection that leads nowhere or
+// behind somebody's lock.
 func (d *dispatcher) look(ctx context.Context, tasks []task) {
 	complete := true
 	for _, t := range tasks {
@@ -112,7 +113,7 @@ func (d *dispatcher) look(ctx context.Context, tasks []task) {
 		}
 		complete = false
 		d.Log.Error("a look at the policies failed", "step", t.what, "error", err)
-		if unreachable(err) {
+		if store.IsRetryable(err) {
 			return
 		}
 	}
@@ -121,19 +122,13 @@ func (d *dispatcher) look(ctx context.Context, tasks []task) {
 	}
 }
 
-// unreachable says that the database was the reason of err, so that the next
-// statement would fail as well.
-func unreachable(err error) bool {
-	return store.IsRetryable(err) || errors.Is(err, context.DeadlineExceeded)
-}
-
 // forEach does f for each item. A failure with one does not keep the others
 // from their turn, unless it is the database that is out of reach.
 func forEach[T any](ctx context.Context, items []T, f func(T) error) error {
 	var errs []error
 	for _, x := range items {
 		if err := f(x); err != nil {
-			if errs = append(errs, err); ctx.Err() != nil || unreachable(err) {
+			if errs = append(errs, err); ctx.Err() != nil || store.IsRetryable(err) {
 				break
 			}
 		}

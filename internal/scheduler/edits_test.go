@@ -160,6 +160,7 @@ func TestEditOfASpread(t *testing.T) {
 	r.eventually("the cycle runs", func() bool { return value[int](r, `SELECT count(*) FROM rotation_cycles WHERE state = 'running'`) == 1 })
 	r.exec(`UPDATE rotation_policies SET spread = '0'`)
 	r.rotated(1, wallets...)
+	r.settled()
 	r.healthy()
 }
 

@@ -91,8 +91,7 @@ func TestEmergencyPassesACycle(t *testing.T) {
 	if n := value[int](r, `SELECT count(*) FROM wallet_state WHERE generation = 1 AND policy_id = $1`, large); n > 25 {
 		t.Errorf("%d others came first", n)
 	}
-	r.exec(`UPDATE rotation_control SET paused = true`)
-	r.settled()
+	r.stop()
 	r.healthy()
 }
 

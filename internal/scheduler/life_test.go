@@ -1,12 +1,14 @@
 package scheduler
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/rotatord/rotatord/internal/sandbox/faults"
@@ -42,8 +44,7 @@ func TestDatabaseOutage(t *testing.T) {
 		was = max(was, n)
 	}
 	r.rotated(was+2, wallets...)
-	r.exec(`UPDATE rotation_policies SET enabled = false`)
-	r.settled()
+	r.stop()
 	r.healthy()
 	r.oncePerTick()
 }
@@ -63,9 +64,48 @@ func TestHangingConnections(t *testing.T) {
 	line.hang.Unlock()
 	wallets := r.wallets(r.policy("treasury", "@every 1s"), 2, 1, 1)
 	r.rotated(1, wallets...)
-	r.exec(`UPDATE rotation_policies SET enabled = false`)
-	r.settled()
+	r.stop()
 	r.healthy()
+}
+
+// A table that somebody has locked holds up what needs it, and nothing else.
+func TestLockedTable(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 3)
+	wallets := r.wallets(r.policy("treasury", "@every 2s"), 3, 1, 1)
+	r.start(func(o *Options) { o.Config.HeartbeatTimeout = time.Second })
+	r.rotated(1, wallets...)
+	r.exec(`BEGIN`)
+	r.exec(`LOCK TABLE rotation_requests IN ACCESS EXCLUSIVE MODE`)
+	r.rotated(r.generations()[wallets[0]]+1, wallets...)
+	r.exec(`COMMIT`)
+	r.stop()
+	r.healthy()
+}
+
+// TestForEach: one failure keeps nobody else from their turn, unless it is the
+// database that is gone.
+func TestForEach(t *testing.T) {
+	bad := errors.New("bad row")
+	for name, c := range map[string]struct {
+		err  error
+		want int
+	}{
+		"a bad row":       {bad, 3},
+		"a lost database": {&pgconn.PgError{Code: "57P01"}, 2},
+	} {
+		seen := 0
+		err := forEach(t.Context(), []int{1, 2, 3}, func(i int) error {
+			seen++
+			if i == 2 {
+				return c.err
+			}
+			return nil
+		})
+		if seen != c.want || !errors.Is(err, c.err) {
+			t.Errorf("%s: %d had their turn, %v", name, seen, err)
+		}
+	}
 }
 
 // A scheduler can be stopped while the database is away.
@@ -133,7 +173,7 @@ func TestStartStop(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 6)
 	wallets := r.wallets(r.policy("treasury", "@every 1s", "max_concurrent", 6), 6, 1, 1)
-	steady := r.start()
+	r.start()
 	for i := range 12 {
 		x := r.start()
 		if i%3 > 0 {
@@ -146,9 +186,7 @@ func TestStartStop(t *testing.T) {
 		x.stop()
 	}
 	r.rotated(3, wallets...)
-	r.exec(`UPDATE rotation_policies SET enabled = false`)
-	r.settled()
-	steady.stop()
+	r.stop()
 	if n := value[int](r, `SELECT (SELECT count(*) FROM replicas) + (SELECT count(*) FROM rotations WHERE owner IS NOT NULL)`); n != 0 {
 		t.Errorf("%d rows of replicas that have left", n)
 	}

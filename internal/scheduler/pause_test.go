@@ -50,7 +50,7 @@ func TestPauseInTheMiddle(t *testing.T) {
 	r.eventually("two are rotated", func() bool { return value[int](r, `SELECT count(*) FROM wallet_state WHERE generation = 1`) >= 2 })
 	r.exec(`UPDATE rotation_policies SET paused_reason = 'audit'`)
 	r.eventually("the pause was counted", func() bool { return x.skipped("treasury", SkipPaused) > 0 })
-	r.settled()
+	r.eventually("what was under way is over", func() bool { return value[int](r, `SELECT count(*) FROM rotations WHERE state <> 'waiting'`) == 0 })
 	if done := value[int](r, `SELECT count(*) FROM wallet_state WHERE generation = 1`); done >= 12 {
 		t.Error("the cycle went on to its end")
 	}
@@ -111,7 +111,6 @@ func TestPolicyDeletedInItsCycle(t *testing.T) {
 	if n := value[int](r, `SELECT count(*) FROM wallet_state WHERE generation > 0 AND wallet_id < 100`); n != done || n == 7 {
 		t.Errorf("%d wallets of the deleted policy were rotated, %d under way", n, done)
 	}
-	r.exec(`UPDATE rotation_policies SET enabled = false`)
-	r.settled()
+	r.stop()
 	r.healthy()
 }

@@ -161,7 +161,6 @@ func TestRequestPassesACycle(t *testing.T) {
 	if n := value[int](r, `SELECT count(*) FROM wallet_state WHERE generation = 1`); n > 20 {
 		t.Errorf("%d others came first", n)
 	}
-	r.exec(`UPDATE rotation_control SET paused = true`)
-	r.settled()
+	r.stop()
 	r.healthy()
 }

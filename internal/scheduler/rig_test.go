@@ -46,9 +46,9 @@ type rig struct {
 	vendor  *dynamic.Provider
 	signer  *cosigner.Client
 	dsn     string
-	db      *pgx.Conn // as the owner: people, and the test's stagehands
-	// external ids of the sandbox's wallets that are not in the database yet
-	unused []sandbox.WalletState
+	db      *pgx.Conn             // as the owner: people, and the test's stagehands
+	unused  []sandbox.WalletState // not in the database yet
+	running []*replica
 }
 
 // newRig has a sandbox with so many wallets, and none in the database.
@@ -251,7 +251,9 @@ func (r *rig) options(dsn string) Options {
 	log := slog.New(slog.NewTextHandler(r.t.Output(), nil))
 	return Options{
 		Store: r.open(dsn), ReplicaID: "test", Version: "test", Log: log, Metrics: NewMetrics(registry),
-		Config: Config{MinInterval: 100 * time.Millisecond, PollInterval: 30 * time.Second,
+		Config: Config{MinInterval: 100 * time.Millisecond,
+			PollInterval: time.Hour, // what is found sooner was announced
+
 			HeartbeatInterval: 200 * time.Millisecond, HeartbeatTimeout: 3 * time.Second, CallTimeout: time.Second,
 			LookAhead: 100, Workers: 16, ShutdownGrace: 5 * time.Second},
 		Rotation: rotation.Options{
@@ -286,7 +288,16 @@ func (r *rig) start(edits ...func(*Options)) *replica {
 	x := &replica{Scheduler: New(o), r: r, cancel: cancel, done: make(chan error, 1)}
 	go func() { x.done <- x.Run(ctx) }()
 	r.t.Cleanup(x.stop)
+	r.running = append(r.running, x)
 	return x
+}
+
+// stop stops all schedulers, so that nothing moves any more.
+func (r *rig) stop() {
+	r.t.Helper()
+	for _, x := range r.running {
+		x.stop()
+	}
 }
 
 func (x *replica) stop() {
