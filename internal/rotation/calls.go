@@ -13,12 +13,23 @@ import (
 // this replica may act, so that nothing it sent is still under way when
 // another replica takes over.
 func (j *job) call(ctx context.Context) (context.Context, context.CancelFunc, error) {
-	left := time.Until(j.Lease.Until())
-	if left <= 0 {
-		return nil, nil, recording(store.ErrGivenUp)
+	if err := j.leased(); err != nil {
+		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(left, j.Timing.Call))
+	end := time.Now().Add(j.Timing.Call)
+	if until := j.Lease.Until(); until.Before(end) {
+		end = until
+	}
+	ctx, cancel := context.WithDeadline(ctx, end)
 	return ctx, cancel, nil
+}
+
+// leased says whether this replica may act at all.
+func (j *job) leased() error {
+	if !time.Now().Before(j.Lease.Until()) {
+		return recording(store.ErrGivenUp)
+	}
+	return nil
 }
 
 // coSigner finds the wallet's co-signer.

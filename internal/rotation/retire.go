@@ -87,7 +87,9 @@ func (e *Engine) cleanUp(ctx context.Context, d store.Retirement) error {
 	case v.ActiveShareSet == "":
 		return fmt.Errorf("looking at the wallet: %w", err)
 	}
-	calling, cancel := context.WithTimeout(ctx, min(e.Timing.Call, max(time.Until(e.Lease.Until()), 0)))
+	calling, cancel := context.WithTimeout(ctx, e.Timing.Call)
+	defer cancel()
+	calling, cancel = context.WithDeadline(calling, e.Lease.Until())
 	defer cancel()
 	return p.Retire(calling, provider.Retirement{Wallet: w, OldShareSet: d.OldShareSet, NewShareSet: d.NewShareSet, Refs: d.Refs})
 }

@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"context"
+	"flag"
 	"log/slog"
 	"slices"
 	"sync"
@@ -22,7 +23,13 @@ import (
 	"github.com/rotatord/rotatord/internal/store"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Around(m)) }
+func TestMain(m *testing.M) {
+	// The tests wait most of the time, each in a world of its own.
+	if err := flag.Set("test.parallel", "6"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(pgtest.Around(m))
+}
 
 // patience is far above what anything here takes.
 const patience = 30 * time.Second
@@ -47,6 +54,7 @@ type rig struct {
 
 func newRig(t *testing.T, o sandbox.Options) *rig {
 	t.Helper()
+	t.Parallel()
 	if o.Wallets == 0 {
 		o.Wallets = 1
 	}

@@ -141,14 +141,15 @@ func (r *rig) advance() {
 }
 
 func TestRule6AfterTheSwapHurry(t *testing.T) {
-	down := faults.Fault{Operation: "cosigner.commit", Kind: faults.Status, Status: 503, RetryAfter: 3600}
+	down := func(times int) faults.Fault {
+		return faults.Fault{Operation: "cosigner.commit", Kind: faults.Status, Status: 503, RetryAfter: 3600, Times: times}
+	}
 
 	t.Run("retried within seconds, whatever the co-signer asks for", func(t *testing.T) {
 		r := newRig(t, sandbox.Options{})
 		r.pace = defaultPace
 		x := r.replica()
-		down.Times = 1
-		r.breaks(down)
+		r.breaks(down(1))
 		x.claim()
 		x.until("the commit failed once", func() bool {
 			return x.InHand() == 0 && r.sandbox.Stats().Requests["cosigner.commit"] == 1
@@ -163,8 +164,7 @@ func TestRule6AfterTheSwapHurry(t *testing.T) {
 	t.Run("attention after a while, and gone when it is done", func(t *testing.T) {
 		r := newRig(t, sandbox.Options{})
 		x := r.replica()
-		down.Times = 0
-		r.breaks(down)
+		r.breaks(down(0))
 		x.claim()
 		x.needs(store.CommitPending, provider.Retryable)
 		if r.record().Frozen || r.truth(0).CanSign {

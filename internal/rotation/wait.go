@@ -118,6 +118,10 @@ func (j *job) discard(ctx context.Context, p provider.Provider) error {
 // begin records the intent, then opens.
 func (j *job) begin(ctx context.Context, p provider.Provider) (done bool, err error) {
 	r := j.r
+	// An intent that cannot be followed would cost an attempt.
+	if err := j.leased(); err != nil {
+		return false, err
+	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return false, fmt.Errorf("making an attempt id: %w", err)
