@@ -86,16 +86,17 @@ type Backoff struct {
 // Provider is one account at a vendor.
 type Provider struct {
 	Name string `yaml:"name"`
-	Type string `yaml:"type"` // TypeDynamic
-	// Dynamic is nil unless Type is TypeDynamic. Its keys stand beside name and
+	Type string `yaml:"type"` // TypeDynamic or TypeCobo
+	// Of these the one that fits Type is not nil. Its keys stand beside name and
 	// type in the file.
 	Dynamic *Dynamic `yaml:",inline" when:"dynamic"`
+	Cobo    *Cobo    `yaml:",inline" when:"cobo"`
 }
 
 // The values of type of a provider.
 const (
 	TypeDynamic = "dynamic"
-	TypeCobo    = "cobo" // known, and refused for now
+	TypeCobo    = "cobo"
 )
 
 // Dynamic is an environment at Dynamic.
@@ -119,6 +120,31 @@ const (
 	AuthTokenExchange = "token_exchange"
 	AuthServer        = "server"
 )
+
+// Cobo is an organisation at Cobo.
+type Cobo struct {
+	BaseURL       string `yaml:"base_url"`
+	APISecret     Secret `yaml:"api_secret"`
+	APISecretFile string `yaml:"api_secret_file"`
+	// ResponsePublicKey is empty only when BaseURL is one of the vendor's own
+	// environments, whose keys are known.
+	ResponsePublicKey         string        `yaml:"response_public_key"`
+	TSSNodes                  []string      `yaml:"tss_nodes"`
+	OriginalMainGroupHandling string        `yaml:"original_main_group_handling"` // ConvertToSigningGroup or Invalidate
+	RetireGrace               time.Duration `yaml:"retire_grace"`                 // zero: none
+	ApprovalAttention         time.Duration `yaml:"approval_attention"`
+	RateLimits                []RateLimit   `yaml:"rate_limits"` // empty: none
+}
+
+// The values of original_main_group_handling: the vendor's words, written as
+// everything is in this file.
+const (
+	ConvertToSigningGroup = "convert_to_signing_group"
+	Invalidate            = "invalidate"
+)
+
+// CoboEnvironments are the base URLs whose response_public_key is known.
+var CoboEnvironments = []string{"https://api.cobo.com/v2", "https://api.dev.cobo.com/v2"}
 
 // RateLimit allows so many requests in any time of length Per, for one replica.
 type RateLimit struct {
@@ -182,6 +208,16 @@ func (d *Dynamic) setDefaults() {
 			{Requests: 250, Per: time.Minute},
 			{Requests: 500, Per: 5 * time.Minute},
 		},
+	}
+}
+
+func (c *Cobo) setDefaults() {
+	*c = Cobo{
+		BaseURL:                   CoboEnvironments[0],
+		OriginalMainGroupHandling: ConvertToSigningGroup,
+		RetireGrace:               24 * time.Hour,
+		ApprovalAttention:         10 * time.Minute,
+		RateLimits:                []RateLimit{{Requests: 600, Per: time.Minute}},
 	}
 }
 

@@ -17,6 +17,7 @@ const examplePath = "../../config.example.yaml"
 func exampleEnvironment(name string) (string, bool) {
 	value, ok := map[string]string{
 		"DATABASE_URL": "postgres:///rotatord", "DYNAMIC_API_TOKEN": "dyn_x", "COSIGNER_TOKEN": "y",
+		"COBO_API_SECRET": strings.Repeat("0f", keyHexLength/2),
 	}[name]
 	return value, ok
 }
@@ -41,28 +42,45 @@ func TestExampleLoads(t *testing.T) {
 }
 
 // keysOf lists the paths of all keys that a type takes; [] stands for any
-// entry of a list.
-func keysOf(t reflect.Type, path string) []string {
+// entry of a list, or [type] where its type decides about its keys.
+func keysOf(t reflect.Type, path, kind string) []string {
 	var keys []string
 	for i := range t.NumField() {
 		f := t.Field(i)
 		key, option, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		if option == "inline" {
-			keys = append(keys, keysOf(f.Type.Elem(), path)...)
+			if f.Tag.Get("when") == kind {
+				keys = append(keys, keysOf(f.Type.Elem(), path, "")...)
+			}
 			continue
 		}
 		key = join(path, key)
 		keys = append(keys, key)
-		switch f.Type.Kind() {
-		case reflect.Slice:
-			keys = append(keys, keysOf(f.Type.Elem(), key+"[]")...)
-		case reflect.Struct:
-			if f.Type != reflect.TypeFor[Secret]() {
-				keys = append(keys, keysOf(f.Type, key)...)
+		switch {
+		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
+			for _, kind := range kindsOf(f.Type.Elem()) {
+				keys = append(keys, keysOf(f.Type.Elem(), key+"["+kind+"]", kind)...)
 			}
+		case f.Type.Kind() == reflect.Struct && f.Type != reflect.TypeFor[Secret]():
+			keys = append(keys, keysOf(f.Type, key, "")...)
 		}
 	}
 	return keys
+}
+
+// kindsOf lists the values of type that a struct knows; one empty one if it
+// has no type.
+func kindsOf(t reflect.Type) []string {
+	var kinds []string
+	for i := range t.NumField() {
+		if kind := t.Field(i).Tag.Get("when"); kind != "" {
+			kinds = append(kinds, kind)
+		}
+	}
+	if kinds == nil {
+		return []string{""}
+	}
+	return kinds
 }
 
 // keysIn lists the paths of all keys of a document.
@@ -75,10 +93,19 @@ func keysIn(v any, path string) []string {
 		}
 	case []any:
 		for _, entry := range v {
-			keys = append(keys, keysIn(entry, path+"[]")...)
+			keys = append(keys, keysIn(entry, path+entryOf(entry))...)
 		}
 	}
 	return keys
+}
+
+// entryOf names an entry of a list by its type, if it has one.
+func entryOf(entry any) string {
+	fields, ok := entry.(map[string]any)
+	if !ok || fields["type"] == nil {
+		return "[]"
+	}
+	return "[" + fields["type"].(string) + "]"
 }
 
 func unique(keys []string) []string {
@@ -96,7 +123,7 @@ func TestExampleShowsEveryKey(t *testing.T) {
 	if err := yaml.Unmarshal(commentedKey.ReplaceAll(example(t), []byte("$1$2")), &document); err != nil {
 		t.Fatal(err)
 	}
-	shown, taken := unique(keysIn(document, "")), unique(keysOf(reflect.TypeFor[Config](), ""))
+	shown, taken := unique(keysIn(document, "")), unique(keysOf(reflect.TypeFor[Config](), "", ""))
 	for _, key := range taken {
 		if !slices.Contains(shown, key) {
 			t.Errorf("%s is not in the example", key)
@@ -113,11 +140,14 @@ func TestExampleShowsEveryKey(t *testing.T) {
 func without(v any, path []string) (any, bool) {
 	switch v := v.(type) {
 	case []any:
-		if path[0] != "[]" || len(v) != 1 {
+		i := slices.IndexFunc(v, func(entry any) bool { return entryOf(entry) == path[0] })
+		if i < 0 {
 			return v, false
 		}
-		entry, ok := without(v[0], path[1:])
-		return []any{entry}, ok
+		entry, ok := without(v[i], path[1:])
+		less := slices.Clone(v)
+		less[i] = entry
+		return less, ok
 	case map[string]any:
 		value, ok := v[path[0]]
 		if !ok {
@@ -141,7 +171,9 @@ func without(v any, path []string) (any, bool) {
 // nothing, unless it is one of those marked as examples.
 func TestExampleShowsTheDefaults(t *testing.T) {
 	examples := []string{
-		"database.url", "providers", "providers[].name", "providers[].type", "providers[].environment_id", "providers[].api_token",
+		"database.url", "providers",
+		"providers[dynamic].name", "providers[dynamic].type", "providers[dynamic].environment_id", "providers[dynamic].api_token",
+		"providers[cobo].name", "providers[cobo].type", "providers[cobo].api_secret", "providers[cobo].tss_nodes",
 		"cosigners", "cosigners[].name", "cosigners[].url", "cosigners[].token",
 	}
 	if marks := strings.Count(string(example(t)), "(example"); marks != len(examples) {
@@ -155,13 +187,12 @@ func TestExampleShowsTheDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const limits = "providers[].rate_limits" // a list of defaults is one value
 	defaults := 0
 	for _, key := range unique(keysIn(document, "")) {
-		if strings.HasPrefix(key, limits+"[]") {
-			continue
+		if strings.Contains(key, ".rate_limits[]") {
+			continue // a list of defaults is one value
 		}
-		less, ok := without(document, strings.Split(strings.ReplaceAll(key, "[]", ".[]"), "."))
+		less, ok := without(document, strings.Split(strings.ReplaceAll(key, "[", ".["), "."))
 		if !ok {
 			t.Fatalf("%s is not in the document", key)
 		}

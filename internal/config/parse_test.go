@@ -126,6 +126,36 @@ func TestFull(t *testing.T) {
 	}
 }
 
+// TestCobo reads an organisation with nothing but what it must say, and one
+// that says everything.
+func TestCobo(t *testing.T) {
+	for path, want := range map[string]Cobo{
+		"testdata/valid_cobo_defaults.yaml": {
+			BaseURL: "https://api.cobo.com/v2", TSSNodes: []string{"cobo1", "cobo2"},
+			OriginalMainGroupHandling: ConvertToSigningGroup, RetireGrace: 24 * time.Hour, ApprovalAttention: 10 * time.Minute,
+			RateLimits: []RateLimit{{Requests: 600, Per: time.Minute}},
+		},
+		"testdata/valid_cobo.yaml": {
+			BaseURL: "http://127.0.0.1:8070/v2", APISecretFile: "testdata/secrets/seed",
+			ResponsePublicKey: "a04ea1d5fa8da71f1dcfccf972b9c4eba0a2d8aba1f6da26f49977b08a0d2718", TSSNodes: []string{},
+			OriginalMainGroupHandling: Invalidate, RetireGrace: 24 * time.Hour, ApprovalAttention: 90 * time.Second,
+			RateLimits: []RateLimit{},
+		},
+	} {
+		c, err := parseFile(t, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := c.Providers[0]
+		if diff := cmp.Diff(&want, p.Cobo, cmp.Comparer(func(Secret, Secret) bool { return true })); diff != "" || p.Dynamic != nil {
+			t.Errorf("%s (-want +got):\n%s", path, diff)
+		}
+		if got := p.Cobo.APISecret.Reveal(); len(got) != keyHexLength {
+			t.Errorf("%s: the secret has %d characters", path, len(got))
+		}
+	}
+}
+
 func TestEmptyFileIsTheDefault(t *testing.T) {
 	for _, path := range []string{"testdata/valid_empty.yaml", "testdata/valid_only_comments.yaml", "testdata/valid_sections_commented_out.yaml"} {
 		c, err := parseFile(t, path)

@@ -21,11 +21,11 @@ func providers(c *Config, d *decoder) {
 		case TypeDynamic:
 			dynamic(p.Dynamic, c.CoSigners, d, key)
 		case TypeCobo:
-			d.bad(key+"type", "provider type cobo is not supported by this version")
+			cobo(p.Cobo, &c.Rotation, d, key)
 		case "":
-			d.bad(key+"type", "it is missing: write dynamic")
+			d.bad(key+"type", "it is missing: write dynamic or cobo")
 		default:
-			d.bad(key+"type", "%.40q is not a provider type: write dynamic", p.Type)
+			d.bad(key+"type", "%.40q is not a provider type: write dynamic or cobo", p.Type)
 		}
 	}
 }
@@ -47,14 +47,18 @@ func dynamic(p *Dynamic, all []CoSigner, d *decoder, key string) {
 	if p.SigningProof.IsSet() && p.Auth == AuthTokenExchange {
 		d.bad(d.given(key+"signing_proof"), "it is only sent with auth: server: set that, or take the key out")
 	}
-	for i, limit := range p.RateLimits {
-		at := key + "rate_limits[" + strconv.Itoa(i) + "]."
+	d.rateLimits(key+"rate_limits", p.RateLimits)
+	p.CoSigner = d.coSigner(key+"cosigner", p.CoSigner, all)
+}
+
+func (d *decoder) rateLimits(key string, limits []RateLimit) {
+	for i, limit := range limits {
+		at := key + "[" + strconv.Itoa(i) + "]."
 		d.between(at+"requests", limit.Requests, 2, 1_000_000)
 		if limit.Per <= 0 {
 			d.bad(at+"per", "it is missing or not above zero: write a time such as 1m")
 		}
 	}
-	p.CoSigner = d.coSigner(key+"cosigner", p.CoSigner, all)
 }
 
 // coSigner resolves the default co-signer of a provider.
