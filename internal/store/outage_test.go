@@ -1,0 +1,117 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// TestOutage calls everything while the database cannot be asked. Each error
+// keeps its cause, says in words what was being done, and comes with nothing
+// that a caller could take for an answer.
+func TestOutage(t *testing.T) {
+	w, r := claimed(t)
+	w.to(r, Ceremony)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := w.Store
+	at := s.Now()
+	id := r.Wallet.ID
+	entry := Follow(r.Head, HistoryRow{WalletID: id, DecidedAt: at})
+	request := Request{Action: "retry", WalletID: id}
+	calls := map[string]func() (any, error){
+		"Abandon":            func() (any, error) { return s.Abandon(ctx, w.epoch, []AbandonStep{{Entry: entry}}) },
+		"Advance":            func() (any, error) { return s.Advance(ctx, Tick{PolicyID: r.PolicyID, At: at}) },
+		"Answer":             func() (any, error) { mine, _, err := s.Answer(ctx, request); return mine, err },
+		"AnswerWith":         func() (any, error) { return s.AnswerWith(ctx, request, "x", "") },
+		"Band":               func() (any, error) { return s.Band(ctx, r.PolicyID, at, Cursor{}, 1) },
+		"Chains":             func() (any, error) { return s.Chains(ctx, 0, 1) },
+		"Checkpoint":         func() (any, error) { return s.Checkpoint(ctx, w.epoch, []CheckpointStep{{WalletID: id}}) },
+		"Claim":              func() (any, error) { c, err := s.Claim(ctx, Claim{WalletIDs: []int64{id}}); return c.Rotations, err },
+		"Committed":          func() (any, error) { return s.Committed(ctx, w.epoch, []CommittedStep{{WalletID: id}}) },
+		"Complete":           func() (any, error) { return s.Complete(ctx, r.PolicyID, at) },
+		"Control":            func() (any, error) { c, err := s.Control(ctx); return c.Paused, err },
+		"CycleExists":        func() (any, error) { return s.CycleExists(ctx, r.PolicyID, at) },
+		"CycleTotal":         func() (any, error) { return s.CycleTotal(ctx, r.PolicyID, at) },
+		"Discarded":          func() (any, error) { return nil, s.Discarded(ctx, w.epoch, id, uuid.Nil) },
+		"Discover":           func() (any, error) { return s.Discover(ctx, r.PolicyID, at, Cursor{}, 1) },
+		"Drop":               func() (any, error) { return nil, s.Drop(ctx, w.epoch, r) },
+		"Fail":               func() (any, error) { return nil, s.Fail(ctx, w.epoch, r, "retryable", "x", "", at) },
+		"FailedSince":        func() (any, error) { return s.FailedSince(ctx, r.PolicyID, at) },
+		"Fleet":              func() (any, error) { return s.Fleet(ctx) },
+		"GiveUp":             func() (any, error) { return s.GiveUp(ctx, time.Minute) },
+		"Heartbeat":          func() (any, error) { return s.Heartbeat(ctx, w.epoch) },
+		"History":            func() (any, error) { rows, _, err := s.History(ctx, id); return rows, err },
+		"Hold":               func() (any, error) { return nil, s.Hold(ctx, "dyn", at, "x") },
+		"Leave":              func() (any, error) { return nil, s.Leave(ctx, w.epoch) },
+		"Listen":             func() (any, error) { return nil, s.Listen(ctx, func(string) { t.Error("heard something") }) },
+		"Load":               func() (any, error) { return s.Load(ctx, w.epoch, []int64{id}) },
+		"MarkInDoubt":        func() (any, error) { return nil, s.MarkInDoubt(ctx, w.epoch, id, at) },
+		"MoveWindow":         func() (any, error) { return nil, s.MoveWindow(ctx, r.PolicyID, at, at) },
+		"OfProviders":        func() (any, error) { return s.OfProviders(ctx, []int64{id}, []string{"dyn"}) },
+		"OpenRequests":       func() (any, error) { return s.OpenRequests(ctx, 1) },
+		"OpenRotations":      func() (any, error) { return s.OpenRotations(ctx) },
+		"Opening":            func() (any, error) { return s.Opening(ctx, w.epoch, []OpeningStep{{WalletID: id}}) },
+		"Owned":              func() (any, error) { return s.Owned(ctx, w.epoch) },
+		"Park":               func() (any, error) { return s.Park(ctx, w.epoch, []ParkStep{{WalletID: id}}) },
+		"PendingCommits":     func() (any, error) { return s.PendingCommits(ctx) },
+		"Policies":           func() (any, error) { return s.Policies(ctx) },
+		"Prepared":           func() (any, error) { return s.Prepared(ctx, w.epoch, []PreparedStep{{WalletID: id}}) },
+		"Promoted":           func() (any, error) { return s.Promoted(ctx, w.epoch, []PromotedStep{{Entry: entry}}) },
+		"Ready":              func() (any, error) { return nil, s.Ready(ctx) },
+		"Reconcile":          func() (any, error) { return s.Reconcile(ctx, w.epoch, []Entry{entry}) },
+		"RecordBaseline":     func() (any, error) { return s.RecordBaseline(ctx, w.epoch, []BaselineStep{{Entry: entry}}) },
+		"RecordVerdict":      func() (any, error) { return nil, s.RecordVerdict(ctx, Verdict{PolicyID: r.PolicyID}) },
+		"Register":           func() (any, error) { return s.Register(ctx, "x", "v") },
+		"ReleaseRetirements": func() (any, error) { return s.ReleaseRetirements(ctx, w.epoch) },
+		"ResetFailed":        func() (any, error) { return s.ResetFailed(ctx, r.PolicyID, at, time.Hour) },
+		"RetirementDone":     func() (any, error) { return nil, s.RetirementDone(ctx, w.epoch, Retirement{}, "x") },
+		"RetirementFailed":   func() (any, error) { return nil, s.RetirementFailed(ctx, w.epoch, Retirement{}, at, "x", "") },
+		"Retreat":            func() (any, error) { return s.Retreat(ctx, w.epoch, []RetreatStep{{WalletID: id}}) },
+		"Retrying":           func() (any, error) { return s.Retrying(ctx, r.PolicyID) },
+		"RunningCycles":      func() (any, error) { return s.RunningCycles(ctx) },
+		"SetNextRuns":        func() (any, error) { return nil, s.SetNextRuns(ctx, r.PolicyID, nil) },
+		"Stop":               func() (any, error) { return s.Stop(ctx, r.PolicyID, at, Stopped, "x") },
+		"SyncClock":          func() (any, error) { return s.SyncClock(ctx) },
+		"TakeRetirements":    func() (any, error) { return s.TakeRetirements(ctx, w.epoch, 1) },
+		"TakeUnderWay":       func() (any, error) { return s.TakeUnderWay(ctx, w.epoch, 1) },
+		"TakeWaiting":        func() (any, error) { return s.TakeWaiting(ctx, w.epoch, r.PolicyID, 1, 1) },
+		"Unassigned":         func() (any, error) { return s.Unassigned(ctx) },
+		"Unclaimed":          func() (any, error) { return s.Unclaimed(ctx, r.PolicyID, at) },
+		"VerifyWallet":       func() (any, error) { return nil, s.VerifyWallet(ctx, id) },
+		"WaitingPolicies":    func() (any, error) { return s.WaitingPolicies(ctx) },
+		"WalletCount":        func() (any, error) { return s.WalletCount(ctx, r.PolicyID) },
+	}
+	before := w.everything()
+	for name, call := range calls {
+		got, err := call()
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if words, _, found := strings.Cut(err.Error(), ": "); !found || !strings.Contains(words, "ing ") && !strings.HasSuffix(words, "ing") {
+			t.Errorf("%s: the error does not say what was being done: %v", name, err)
+		}
+		if got != nil && !reflect.ValueOf(got).IsZero() {
+			t.Errorf("%s: answered %v with an error", name, got)
+		}
+		if errors.Is(err, ErrNotRecorded) || errors.Is(err, ErrTampered) || errors.Is(err, ErrGivenUp) {
+			t.Errorf("%s: an outage is taken for an answer: %v", name, err)
+		}
+	}
+	w.same(w.everything(), before, "the record")
+
+	asksNothing := []string{"Close", "Now", "Reconnect"}
+	methods := reflect.TypeFor[*Store]()
+	for i := range methods.NumMethod() {
+		name := methods.Method(i).Name
+		if calls[name] == nil && !strings.Contains(strings.Join(asksNothing, " "), name) {
+			t.Errorf("%s is not called", name)
+		}
+	}
+}
