@@ -1,0 +1,109 @@
+package cobo
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rotatord/rotatord/internal/provider"
+)
+
+// settings is what an operator may say of a vault in wallets.settings.
+type settings struct {
+	// Nodes replace the provider's for this vault.
+	Nodes []string `json:"tss_nodes"`
+}
+
+// pool are the TSS nodes that may hold shares of this vault.
+func (p *Provider) pool(w provider.Wallet) ([]string, error) {
+	var s settings
+	if len(w.Settings) > 0 {
+		if err := json.Unmarshal(w.Settings, &s); err != nil {
+			return nil, provider.Errorf(provider.Terminal, provider.ReasonInvalidState,
+				"reading the settings of vault %s: %w", w.ExternalID, err)
+		}
+	}
+	nodes := s.Nodes
+	if len(nodes) == 0 {
+		nodes = p.opts.Nodes
+	}
+	if err := checkNodes(nodes); err != nil {
+		return nil, provider.Errorf(provider.Terminal, provider.ReasonInvalidState,
+			"reading the settings of vault %s: %w", w.ExternalID, err)
+	}
+	return nodes, nil
+}
+
+// choose picks the nodes that take over from those of the Main Group, as many
+// as there are now. A node may hold shares of one key of a vault at a time, so
+// those of every group that lives are out of the question. Of the rest comes
+// first who follows the Main Group's own in the pool: round and round, which
+// is whoever was used longest ago, without anything to be remembered.
+func (s state) choose(pool []string) ([]string, error) {
+	m, err := s.main()
+	if err != nil {
+		return nil, err
+	}
+	holding := nodesOf(m.customers())
+	var free, resting []string
+	busy := make(map[string]string) // node → group
+	for _, node := range rotated(pool, holding) {
+		g, listed := s.groupOf(node)
+		switch {
+		case !listed:
+			free = append(free, node)
+		case !g.alive():
+			// Deleted and listed all the same. Whether that frees the node is not
+			// documented, so these come last.
+			resting = append(resting, node)
+		default:
+			busy[node] = g.ID
+		}
+	}
+	if able := append(free, resting...); len(able) >= len(holding) {
+		return able[:len(holding)], nil
+	}
+	if n := len(slices.DeleteFunc(slices.Clone(pool), func(node string) bool { return slices.Contains(holding, node) })); n < len(holding) {
+		return nil, provider.Errorf(provider.Terminal, provider.ReasonInvalidState,
+			"vault %s needs %d TSS nodes that are not in its Main Group, and its pool has %d: add to tss_nodes", s.vault.ID, len(holding), n)
+	}
+	var why []string
+	for _, node := range pool {
+		if g, ok := busy[node]; ok {
+			why = append(why, fmt.Sprintf("%s is in group %s", node, g))
+		}
+	}
+	return nil, provider.Errorf(provider.Retryable, provider.ReasonInvalidState,
+		"no TSS node is free in vault %s until one of its groups is deleted, such as an old Main Group after its grace period: %s",
+		s.vault.ID, strings.Join(why, ", "))
+}
+
+// groupOf finds a group that a node is in, one that lives before any other.
+func (s state) groupOf(node string) (found group, ok bool) {
+	for _, g := range s.groups {
+		if slices.Contains(nodesOf(g.Holders), node) && (!ok || g.alive()) {
+			found, ok = g, true
+		}
+	}
+	return found, ok
+}
+
+// rotated is the pool from behind the last of the nodes that hold shares now.
+func rotated(pool, holding []string) []string {
+	for i, node := range pool {
+		next := (i + 1) % len(pool)
+		if slices.Contains(holding, node) && !slices.Contains(holding, pool[next]) {
+			return slices.Concat(pool[next:], pool[:next])
+		}
+	}
+	return pool
+}
+
+func nodesOf(holders []holder) []string {
+	var nodes []string
+	for _, h := range holders {
+		nodes = append(nodes, h.Node)
+	}
+	return nodes
+}

@@ -1,0 +1,134 @@
+package cobo
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/rotatord/rotatord/internal/provider"
+)
+
+// nobody is for groups whose TSS requests are none of ours to cancel.
+var nobody = uuid.Nil
+
+// remove deletes a group for good. may is asked about what the caller saw, and
+// again about a fresh look immediately before the delete; its error ends it.
+// There is no conditional delete at the vendor, so what changes after that last
+// look is not noticed: that is why only a Signing Group of ours, or one that an
+// upgrade of ours converted, ever gets here.
+//
+// TSS requests of the attempt are cancelled first. Anybody else's keeps the
+// group alive. A nil error means that the group is gone.
+func (p *Provider) remove(ctx context.Context, vaultID string, g group, attempt uuid.UUID, may func(group) error) error {
+	if err := may(g); err != nil {
+		return err
+	}
+	cancelled, err := p.endRequests(ctx, vaultID, g.ID, attempt)
+	if err != nil {
+		return err
+	}
+	again, err := p.getGroup(ctx, vaultID, g.ID)
+	switch {
+	case notFound(err) && cancelled:
+		return nil // some vendors' cancel takes the group along
+	case notFound(err):
+		return provider.Errorf(provider.Retryable, provider.ReasonProviderError,
+			"deleting group %s of vault %s: the vendor lists it and does not find it", g.ID, vaultID)
+	case err != nil:
+		return err
+	}
+	if err := may(again); err != nil {
+		return err
+	}
+	key := "delete/" + g.ID
+	if since, rests := p.submitted.rests(key, p.now()); rests {
+		return notCarriedOut("deleting group "+g.ID+" of vault "+vaultID, since, provider.Retryable)
+	}
+	err = p.deleteGroup(ctx, vaultID, g.ID)
+	if err != nil && !refused(err) && !inDoubt(err) {
+		return err // nothing was sent, or nothing was done
+	}
+	since := p.now()
+	if err == nil {
+		since = p.submitted.note(key, since)
+	}
+	return p.gone(ctx, vaultID, g.ID, since, err)
+}
+
+// gone says whether a group is, after a delete that was accepted (deleting is
+// nil), refused, or of unknown outcome. A refusal is what a group that is
+// already deleted may get.
+func (p *Provider) gone(ctx context.Context, vaultID, groupID string, since time.Time, deleting error) error {
+	g, err := p.getGroup(ctx, vaultID, groupID)
+	switch {
+	case notFound(err) || err == nil && !g.alive():
+		p.submitted.forget("delete/" + groupID)
+		return nil
+	case err != nil:
+		return err
+	case deleting == nil:
+		return notCarriedOut("deleting group "+groupID+" of vault "+vaultID, since, provider.Retryable)
+	case inDoubt(deleting):
+		// It is still there, and a delete may be repeated.
+		return provider.Errorf(provider.Retryable, provider.ReasonProviderError, "%w", deleting)
+	}
+	return deleting
+}
+
+// notCarriedOut is the error of what the vendor has taken and not done yet.
+func notCarriedOut(what string, since time.Time, class provider.Class) error {
+	return provider.Errorf(class, provider.ReasonProviderError,
+		"%s: the vendor accepted it at %s and has not carried it out; it may wait for an approval", what, since.UTC().Format(time.RFC3339))
+}
+
+// endRequests cancels the attempt's TSS requests that are under way for a
+// group, and refuses to go on while any is.
+func (p *Provider) endRequests(ctx context.Context, vaultID, groupID string, attempt uuid.UUID) (cancelled bool, err error) {
+	running, err := p.running(ctx, vaultID, groupID)
+	if err != nil {
+		return false, err
+	}
+	for _, q := range running {
+		if attempt == nobody || !q.isOf(attempt) || q.Target != groupID {
+			return false, provider.Errorf(provider.Retryable, provider.ReasonInvalidState,
+				"group %s of vault %s is not deleted: TSS request %s, which is not of this attempt, uses it", groupID, vaultID, q.ID)
+		}
+	}
+	if len(running) == 0 {
+		return false, nil
+	}
+	var last error
+	for _, q := range running {
+		// Whatever the answer: what is still under way tells.
+		if last = p.cancelRequest(ctx, vaultID, q.ID); last != nil && !refused(last) && !inDoubt(last) {
+			return false, last
+		}
+	}
+	running, err = p.running(ctx, vaultID, groupID)
+	switch {
+	case err != nil:
+		return false, err
+	case len(running) == 0:
+		return true, nil
+	case refused(last):
+		return false, last
+	}
+	return false, provider.Errorf(provider.Retryable, provider.ReasonProviderError,
+		"cancelling TSS request %s of vault %s: it is still under way (%s)", running[0].ID, vaultID, quoted(running[0].Status))
+}
+
+// running are the TSS requests of a group that have not ended.
+func (p *Provider) running(ctx context.Context, vaultID, groupID string) ([]tssRequest, error) {
+	all, err := p.listRequests(ctx, vaultID, groupID)
+	if notFound(err) {
+		return nil, nil
+	}
+	var running []tssRequest
+	for _, q := range all {
+		if !q.ended() {
+			running = append(running, q)
+		}
+	}
+	return running, err
+}

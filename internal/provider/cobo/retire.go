@@ -1,0 +1,81 @@
+package cobo
+
+import (
+	"context"
+	"strings"
+
+	"github.com/rotatord/rotatord/internal/provider"
+)
+
+// Retire deletes the Main Group that an upgrade of ours converted to a Signing
+// Group. It refuses unless the group that replaced it, or a later one of ours,
+// is the one Valid Main Group under the same root keys, and unless the old one
+// is a Signing Group under these keys too.
+//
+// It does not promise that a share was destroyed: the vendor says that its own
+// is gone, and the customer's is on a TSS node until somebody wipes it.
+func (p *Provider) Retire(ctx context.Context, r provider.Retirement) error {
+	vaultID := r.Wallet.ExternalID
+	if r.OldShareSet == "" || r.NewShareSet == "" || r.OldShareSet == r.NewShareSet {
+		return provider.Errorf(provider.Terminal, provider.ReasonInternal, "retiring a group of vault %s: old and new are not on record", vaultID)
+	}
+	refs, _, err := readRefs(r.Refs)
+	if err != nil {
+		return err
+	}
+	s, err := p.look(ctx, vaultID)
+	if err != nil {
+		return err
+	}
+	keys, err := s.keys()
+	if err != nil {
+		return err
+	}
+	if refs.RootKeys != "" && refs.RootKeys != keys.String() {
+		return mismatch("the root keys of vault %s are not the ones on record: nothing is deleted", vaultID)
+	}
+	if err := s.succeeded(r, refs); err != nil {
+		return err
+	}
+	old, ok := s.find(r.OldShareSet)
+	if !ok {
+		return nil
+	}
+	return p.remove(ctx, vaultID, old, nobody, func(g group) error { return retirable(vaultID, g, keys) })
+}
+
+// succeeded refuses a Main Group other than the one that replaced the old one,
+// or one that a later rotation of ours made: with a grace period longer than
+// the time between rotations, several old groups wait for their end.
+func (s state) succeeded(r provider.Retirement, refs vendorRefs) error {
+	m, err := s.main()
+	if err != nil {
+		return err
+	}
+	if m.ID == r.NewShareSet {
+		return nil
+	}
+	// Attempt ids are UUIDv7: their order is that of time.
+	of, marked := m.attempt()
+	if marked && refs.Attempt != nobody && m.ID != r.OldShareSet && strings.Compare(of.String(), refs.Attempt.String()) > 0 {
+		return nil
+	}
+	return mismatch("the Main Group of vault %s is %s, not %s, which replaced %s: nothing is deleted",
+		s.vault.ID, m.ID, r.NewShareSet, r.OldShareSet)
+}
+
+// retirable refuses everything but a Signing Group that holds these keys and no
+// others. One that is deleted already may list none.
+func retirable(vaultID string, g group, keys rootKeys) error {
+	if g.Type != signingGroup {
+		return mismatch("group %s of vault %s is of type %s, not a Main Group that was converted: it is not deleted", g.ID, vaultID, quoted(g.Type))
+	}
+	held, err := keysOf(g.Keys, "group "+g.ID)
+	if err != nil {
+		return err
+	}
+	if held.String() != keys.String() && (g.alive() || len(held) > 0) {
+		return mismatch("group %s of vault %s has not the root keys of the vault: it is not deleted", g.ID, vaultID)
+	}
+	return nil
+}
