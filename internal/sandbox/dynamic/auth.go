@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/rotatord/rotatord/internal/sandbox/faults"
+	"github.com/rotatord/rotatord/internal/sandbox/seed"
 )
 
 // credential says what a route wants to see.
@@ -104,10 +105,8 @@ type claims struct {
 	Version     int    `json:"ver"`
 }
 
-func newJWTIssuer(random source, environmentID, userID string, lifetime time.Duration, now func() time.Time) *jwtIssuer {
-	key := make([]byte, 32)
-	random.Read(key) // ChaCha8 never fails
-	return &jwtIssuer{key: key, environmentID: environmentID, userID: userID, lifetime: lifetime, now: now}
+func newJWTIssuer(random seed.Source, environmentID, userID string, lifetime time.Duration, now func() time.Time) *jwtIssuer {
+	return &jwtIssuer{key: random.Bytes(32), environmentID: environmentID, userID: userID, lifetime: lifetime, now: now}
 }
 
 func (j *jwtIssuer) revoke() {

@@ -51,7 +51,7 @@ func (v *Vendor) begin(w *wallet, s *shareSet) (*ceremony, error) {
 	w.refreshes++
 	w.running++
 	w.peak = max(w.peak, w.running)
-	v.load.open(v.now())
+	v.load.Open(v.now())
 	v.ceremonies.Go(func() { v.run(w, s, c, base, mine) })
 	return c, nil
 }
@@ -63,7 +63,7 @@ func (v *Vendor) run(w *wallet, s *shareSet, c *ceremony, base mpc.Share, mine m
 
 	v.mu.Lock()
 	w.running--
-	v.load.Running--
+	v.load.End()
 	// A set may be discarded, or given another room, while this one runs.
 	pending := slices.Contains(w.pending, s) && s.ceremony == c
 	switch {

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/rotatord/rotatord/internal/sandbox/seed"
 )
 
 // Whatever is sent, locations is refused with an error body or carries
@@ -45,7 +47,7 @@ func FuzzReadShareSetID(f *testing.F) {
 // Only what was issued is valid: neither anything else nor a change of one byte.
 func FuzzJWT(f *testing.F) {
 	now := time.Unix(1_800_000_000, 0)
-	issuer := newJWTIssuer(seeded(1), "environment", "user", time.Hour, func() time.Time { return now })
+	issuer := newJWTIssuer(seed.New("test", 1), "environment", "user", time.Hour, func() time.Time { return now })
 	f.Add("a.b.c", uint16(0), byte('x'))
 	f.Add("", uint16(60), byte('.'))
 	f.Fuzz(func(t *testing.T, other string, at uint16, b byte) {

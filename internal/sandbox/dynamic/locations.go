@@ -99,7 +99,7 @@ func (v *Vendor) target(w *wallet, named *string, fault faults.Kind) (string, *r
 			}
 		}
 	}
-	w.promotion(id).Calls++
+	w.promotions.Of(id).Calls++
 	switch fault {
 	case faults.Reject:
 		return "", refusedWithCode(http.StatusUnprocessableEntity, "wallet_not_active", "the wallet is not active")

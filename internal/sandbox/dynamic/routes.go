@@ -74,7 +74,7 @@ func (v *Vendor) Handler() http.Handler {
 
 func (v *Vendor) counted(operation string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v.requests.add(operation)
+		v.requests.Add(operation)
 		next.ServeHTTP(w, r)
 	})
 }

@@ -3,17 +3,15 @@ package dynamic
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"strings"
 	"sync"
 	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/rotatord/rotatord/internal/sandbox/assume"
 	"github.com/rotatord/rotatord/internal/sandbox/faults"
 	"github.com/rotatord/rotatord/internal/sandbox/mpc"
 	"github.com/rotatord/rotatord/internal/sandbox/relay"
+	"github.com/rotatord/rotatord/internal/sandbox/seed"
+	"github.com/rotatord/rotatord/internal/sandbox/tally"
 )
 
 const (
@@ -53,7 +51,7 @@ type Vendor struct {
 	userID        string
 	jwt           *jwtIssuer
 	limits        *limiter
-	requests      *counter
+	requests      tally.Requests
 
 	ctx        context.Context // ends with Close
 	cancel     context.CancelFunc
@@ -64,7 +62,7 @@ type Vendor struct {
 	wallets   []*wallet
 	byID      map[string]*wallet
 	byAddress map[string]*wallet
-	load      load
+	load      tally.Load
 }
 
 // Customer is the other half of a new wallet, for whoever holds it.
@@ -86,13 +84,13 @@ func New(o Options) (*Vendor, []Customer, error) {
 	if o.BeforeSwap == nil {
 		o.BeforeSwap = func(string) {}
 	}
-	random := seeded(o.Seed)
+	random := seed.New("dynamic", o.Seed)
 	ctx, cancel := context.WithCancel(context.Background())
 	v := &Vendor{
 		options: o, assume: o.Assume, faults: o.Faults, rooms: o.Rooms, now: o.Now,
-		environmentID: newUUID(random), apiToken: newAPIToken(random), userID: newUUID(random),
-		limits: newLimiter(o.Now), requests: newCounter(),
-		ctx: ctx, cancel: cancel,
+		environmentID: random.UUID(), apiToken: "dyn_" + random.Letters(56), userID: random.UUID(),
+		limits: newLimiter(o.Now),
+		ctx:    ctx, cancel: cancel,
 		byID: make(map[string]*wallet), byAddress: make(map[string]*wallet),
 	}
 	v.jwt = newJWTIssuer(random, v.environmentID, v.userID, v.jwtLifetime(), o.Now)
@@ -138,31 +136,4 @@ func (v *Vendor) jwtLifetime() time.Duration {
 		return 2 * time.Second
 	}
 	return time.Hour
-}
-
-// source is a reproducible source of bytes, never to be used for real keys.
-type source struct{ *rand.ChaCha8 }
-
-func seeded(seed uint64) source {
-	var key [32]byte
-	copy(key[:], fmt.Sprintf("rotatord sandbox %d", seed))
-	return source{rand.NewChaCha8(key)}
-}
-
-func newUUID(random source) string {
-	id, err := uuid.NewRandomFromReader(random)
-	if err != nil {
-		panic(err) // ChaCha8 never fails
-	}
-	return id.String()
-}
-
-func newAPIToken(random source) string {
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-	var b strings.Builder
-	b.WriteString("dyn_")
-	for range 56 {
-		b.WriteByte(alphabet[random.Uint64()%uint64(len(alphabet))])
-	}
-	return b.String()
 }

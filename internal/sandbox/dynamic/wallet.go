@@ -8,6 +8,8 @@ import (
 
 	"github.com/rotatord/rotatord/internal/sandbox/assume"
 	"github.com/rotatord/rotatord/internal/sandbox/mpc"
+	"github.com/rotatord/rotatord/internal/sandbox/seed"
+	"github.com/rotatord/rotatord/internal/sandbox/tally"
 )
 
 const twoOfTwo = "TWO_OF_TWO"
@@ -25,7 +27,7 @@ type wallet struct {
 	refreshes  int
 	running    int // ceremonies
 	peak       int // of running
-	promotions map[string]*Promotion
+	promotions tally.Promotions
 }
 
 type shareSet struct {
@@ -48,15 +50,15 @@ type backup struct {
 	KeygenID          string `json:"keygenId,omitempty"`
 }
 
-func newWallet(random source, share mpc.Share, now time.Time) *wallet {
+func newWallet(random seed.Source, share mpc.Share, now time.Time) *wallet {
 	return &wallet{
-		id: newUUID(random), address: share.Address(), chain: share.Chain(), publicKey: share.PublicKeyHex(),
+		id: random.UUID(), address: share.Address(), chain: share.Chain(), publicKey: share.PublicKeyHex(),
 		scheme: twoOfTwo,
 		active: &shareSet{
-			id: newUUID(random), openedAt: now, share: share, complete: true,
-			backups: []backup{{ID: newUUID(random), BackupLocation: "external"}},
+			id: random.UUID(), openedAt: now, share: share, complete: true,
+			backups: []backup{{ID: random.UUID(), BackupLocation: "external"}},
 		},
-		promotions: make(map[string]*Promotion),
+		promotions: make(tally.Promotions),
 	}
 }
 
@@ -113,7 +115,7 @@ func (v *Vendor) swap(w *wallet, s *shareSet, backups []backup) {
 	w.active = s
 	s.backups = backups
 	w.generation++
-	w.promotion(s.id).Effects++
+	w.promotions.Of(s.id).Effects++
 }
 
 // signs says whether the vendor would use this set to sign: under
