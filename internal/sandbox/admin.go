@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/rotatord/rotatord/internal/sandbox/assume"
+	"github.com/rotatord/rotatord/internal/sandbox/cobo"
 	"github.com/rotatord/rotatord/internal/sandbox/dynamic"
 	"github.com/rotatord/rotatord/internal/sandbox/faults"
 )
@@ -20,6 +21,7 @@ const (
 // Info says where everything is.
 type Info struct {
 	Dynamic  DynamicInfo       `json:"dynamic"`
+	Cobo     CoboInfo          `json:"cobo"`
 	Cosigner CosignerInfo      `json:"cosigner"`
 	RelayURL string            `json:"relay_url"`
 	Assume   map[string]string `json:"assume"`
@@ -30,6 +32,15 @@ type DynamicInfo struct {
 	BaseURL       string `json:"base_url"`
 	EnvironmentID string `json:"environment_id"`
 	APIToken      string `json:"api_token"`
+}
+
+// CoboInfo is what a provider of type cobo needs.
+type CoboInfo struct {
+	BaseURL           string   `json:"base_url"`
+	APIKey            string   `json:"api_key"`             // Ed25519, hex
+	APISecret         string   `json:"api_secret"`          // its seed, hex
+	ResponsePublicKey string   `json:"response_public_key"` // of answers and webhooks, hex
+	TSSNodes          []string `json:"tss_nodes"`           // the customer's
 }
 
 // CosignerInfo is what a co-signer in rotatord's config needs. Provider is the
@@ -43,7 +54,9 @@ type CosignerInfo struct {
 // Info for callers that reach the handler under this URL.
 func (s *Sandbox) Info(baseURL string) Info {
 	return Info{
-		Dynamic:  DynamicInfo{BaseURL: baseURL, EnvironmentID: s.vendor.EnvironmentID(), APIToken: s.vendor.APIToken()},
+		Dynamic: DynamicInfo{BaseURL: baseURL, EnvironmentID: s.vendor.EnvironmentID(), APIToken: s.vendor.APIToken()},
+		Cobo: CoboInfo{BaseURL: baseURL + "/v2", APIKey: s.cobo.APIKey(), APISecret: s.cobo.APISecret(),
+			ResponsePublicKey: s.cobo.ResponsePublicKey(), TSSNodes: s.cobo.Nodes()},
 		Cosigner: CosignerInfo{URL: baseURL + cosignerPrefix, Token: s.token, Provider: s.provider},
 		RelayURL: baseURL + relayPrefix,
 		Assume:   s.assume.Chosen(),
@@ -70,9 +83,17 @@ func (s *Sandbox) SetShape(wallet string, shape dynamic.Shape) error {
 	return s.vendor.SetShape(wallet, shape)
 }
 
-// Stats is what was counted, the co-signer's requests included.
-func (s *Sandbox) Stats() dynamic.Stats {
-	stats := s.vendor.Stats()
+// Stats is what was counted. Requests are those of everyone, the co-signer
+// included; Ceremonies and Wallets are Dynamic's.
+type Stats struct {
+	dynamic.Stats
+	Cobo cobo.Stats `json:"cobo"`
+}
+
+// Stats returns a copy of the counters.
+func (s *Sandbox) Stats() Stats {
+	stats := Stats{s.vendor.Stats(), s.cobo.Stats()}
+	maps.Copy(stats.Requests, stats.Cobo.Requests)
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
 	maps.Copy(stats.Requests, s.gate.requests)
@@ -82,6 +103,7 @@ func (s *Sandbox) Stats() dynamic.Stats {
 func (s *Sandbox) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v0/", s.vendor.Handler())
+	mux.Handle("/v2/", s.cobo.Handler())
 	mux.Handle(cosignerPrefix+"/", http.StripPrefix(cosignerPrefix, s.gate.routes))
 	mux.Handle(relayPrefix+"/", http.StripPrefix(relayPrefix, s.rooms.Handler()))
 	mux.HandleFunc("GET /_sandbox/info", func(w http.ResponseWriter, r *http.Request) {
@@ -97,6 +119,7 @@ func (s *Sandbox) routes() http.Handler {
 		s.reply(w, nil)
 	})
 	mux.HandleFunc("PATCH /_sandbox/wallets/{wallet}", s.patchWallet)
+	s.peopleRoutes(mux)
 	mux.HandleFunc("GET /_sandbox/assumptions", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		io.WriteString(w, assume.Describe())

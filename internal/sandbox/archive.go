@@ -12,8 +12,8 @@ import (
 type archive struct {
 	mu      sync.Mutex
 	wallets map[string]map[string]clientShare // wallet → fingerprint
-	// verdicts on pairs with a retired share. Shares never change, so one
-	// signature per pair is enough.
+	// verdicts on pairs with a retired share, and on pairs of groups. Shares
+	// never change, so trying each once is enough.
 	verdicts map[[2]string]bool
 }
 
@@ -63,14 +63,18 @@ func (a *archive) anySign(retired, live []mpc.Share) bool {
 }
 
 func (a *archive) signs(x, y mpc.Share) bool {
-	pair := [2]string{x.Fingerprint(), y.Fingerprint()}
+	return a.verdict([2]string{x.Fingerprint(), y.Fingerprint()}, func() bool { return mpc.CanSign(x, y) })
+}
+
+// verdict of a trial, or of the same one before.
+func (a *archive) verdict(pair [2]string, try func() bool) bool {
 	a.mu.Lock()
 	verdict, known := a.verdicts[pair]
 	a.mu.Unlock()
 	if known {
 		return verdict
 	}
-	verdict = mpc.CanSign(x, y)
+	verdict = try()
 	a.mu.Lock()
 	a.verdicts[pair] = verdict
 	a.mu.Unlock()

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -10,9 +11,10 @@ import (
 	"github.com/rotatord/rotatord/internal/sandbox/faults"
 )
 
-// behaviours has one test for each value of each assumption. The test below
-// fails when one is missing.
-var behaviours = map[string]map[string]func(t *testing.T, r *rig, c *clock){
+// dynamicBehaviours has one test for each value of each assumption about
+// Dynamic, as coboBehaviours has about Cobo. TestEveryAssumption fails when one
+// is missing.
+var dynamicBehaviours = map[string]map[string]func(t *testing.T, r *rig, c *clock){
 	assume.SecondRefresh: {
 		assume.Coexists: func(t *testing.T, r *rig, _ *clock) {
 			_, first, _ := r.prepare(0)
@@ -272,6 +274,8 @@ var behaviours = map[string]map[string]func(t *testing.T, r *rig, c *clock){
 }
 
 func TestEveryAssumption(t *testing.T) {
+	behaviours := maps.Clone(dynamicBehaviours)
+	maps.Copy(behaviours, coboBehaviours)
 	for _, a := range assume.All() {
 		for _, v := range a.Values {
 			t.Run(a.Key+"="+v.Name, func(t *testing.T) {
@@ -280,7 +284,9 @@ func TestEveryAssumption(t *testing.T) {
 					t.Fatal("nothing tests this value")
 				}
 				c := newClock()
-				behaviour(t, newRig(t, Options{Clock: c.Now, Assume: map[string]string{a.Key: v.Name}}), c)
+				behaviour(t, newRig(t, Options{
+					Vaults: 1, CoboPace: pace, Clock: c.Now, Assume: map[string]string{a.Key: v.Name},
+				}), c)
 			})
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rotatord/rotatord/internal/cosigner/reference"
 	"github.com/rotatord/rotatord/internal/sandbox/assume"
+	"github.com/rotatord/rotatord/internal/sandbox/cobo"
 	"github.com/rotatord/rotatord/internal/sandbox/dynamic"
 	"github.com/rotatord/rotatord/internal/sandbox/faults"
 	"github.com/rotatord/rotatord/internal/sandbox/relay"
@@ -23,10 +24,12 @@ import (
 // take longer are answered 202 and asked about.
 const cosignerWait = 2 * time.Second
 
-// Options of a [Sandbox]. All but Wallets may be left out.
+// Options of a [Sandbox]. All but Wallets and Vaults may be left out.
 type Options struct {
 	// Wallets at Dynamic. Their curves take turns.
 	Wallets int
+	// Vaults at Cobo, each with a 2-of-2 Main Group of Cobo and one TSS node.
+	Vaults int
 	// Seed makes ids, credentials, keys and the luck of faults reproducible.
 	Seed int64
 	// Assume chooses what vendors do not document; see package assume.
@@ -42,7 +45,16 @@ type Options struct {
 	CosignerGrace time.Duration
 	// CeremonyTimeout is how long a vendor waits in a room; default 30 s.
 	CeremonyTimeout time.Duration
-	// Clock of JWTs, limits, expiry and grace periods; default time.Now.
+	// CoboNodes is how many TSS nodes the customer runs, for all vaults; default 4.
+	CoboNodes int
+	// CoboPace is how long a TSS request stays in each of its statuses; default
+	// 200 ms.
+	CoboPace time.Duration
+	// WebhookURL is where Cobo's events are sent; default: nowhere.
+	WebhookURL string
+	// WebhookRetry is the time between two deliveries of an event; default 1 s.
+	WebhookRetry time.Duration
+	// Clock of JWTs, nonces, limits, expiry and grace periods; default time.Now.
 	Clock func() time.Time
 	// Log of the co-signer; default: none.
 	Log *slog.Logger
@@ -55,6 +67,7 @@ type Sandbox struct {
 	faults   *faults.Set
 	rooms    *relay.Rooms
 	vendor   *dynamic.Vendor
+	cobo     *cobo.Vendor
 	cosigner *reference.Server
 	gate     *cosignerGate
 	archive  *archive
@@ -107,6 +120,13 @@ func (s *Sandbox) start(o Options) error {
 	})
 	if err != nil {
 		return fmt.Errorf("making the Dynamic environment: %w", err)
+	}
+	s.cobo, err = cobo.New(cobo.Options{
+		Vaults: o.Vaults, Nodes: o.CoboNodes, Seed: uint64(o.Seed), Assume: s.assume, Faults: s.faults, Now: o.Clock,
+		Pace: o.CoboPace, WebhookURL: o.WebhookURL, WebhookRetry: o.WebhookRetry,
+	})
+	if err != nil {
+		return fmt.Errorf("making the Cobo organisation: %w", err)
 	}
 	// The co-signer reaches its rooms over HTTP, as it would in the field, on a
 	// listener of its own: the handler's address is not known here.
@@ -178,6 +198,9 @@ func (s *Sandbox) Close() error {
 	s.faults.Close()
 	if s.vendor != nil {
 		s.vendor.Close()
+	}
+	if s.cobo != nil {
+		s.cobo.Close()
 	}
 	var errs []error
 	if s.cosigner != nil {

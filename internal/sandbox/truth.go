@@ -9,14 +9,14 @@ import (
 	"github.com/rotatord/rotatord/internal/sandbox/mpc"
 )
 
-// WalletState is the truth about one wallet, proven by signatures.
+// WalletState is the truth about one wallet or vault, proven by signatures.
 type WalletState struct {
-	Provider         string   `json:"provider"` // the vendor: dynamic
+	Provider         string   `json:"provider"` // the vendor: dynamic or cobo
 	ID               string   `json:"id"`
 	Address          string   `json:"address"`
 	Chain            string   `json:"chain"`
-	PublicKey        string   `json:"public_key"`
-	ActiveShareSet   string   `json:"active_share_set"`
+	PublicKey        string   `json:"public_key"`       // Cobo: CURVE:xpub of both curves, by name, with a blank between
+	ActiveShareSet   string   `json:"active_share_set"` // Cobo: the Valid Main Group
 	PendingShareSets []string `json:"pending_share_sets"`
 	Generation       int      `json:"generation"` // swaps so far
 	CosignerShareSet string   `json:"cosigner_share_set"`
@@ -30,26 +30,31 @@ type WalletState struct {
 	// OldShareSigns: a share of a retired set, of either party, combines with
 	// one that is not retired.
 	OldShareSigns bool `json:"old_share_signs"`
-	// Retiring: the vendor still keeps a retired set. Dynamic drops it with the
-	// swap, so never here.
+	// Retiring: the vendor still keeps a retired set, so that it signs. Dynamic
+	// drops it with the swap, so never there; Cobo keeps a Main Group that was
+	// converted until it is deleted.
 	Retiring bool `json:"retiring"`
 }
 
-// State of every wallet, in a fixed order.
+// State of every wallet and vault, in a fixed order.
 func (s *Sandbox) State() []WalletState {
-	views := s.vendor.Views()
-	states := make([]WalletState, len(views))
+	wallets, vaults := s.vendor.Views(), s.cobo.Views()
+	states := make([]WalletState, len(wallets)+len(vaults))
 	// Signatures are all CPU.
 	next := make(chan int)
 	var workers sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
 			for i := range next {
-				states[i] = s.judge(views[i])
+				if i < len(wallets) {
+					states[i] = s.judge(wallets[i])
+				} else {
+					states[i] = s.judgeVault(vaults[i-len(wallets)])
+				}
 			}
 		})
 	}
-	for i := range views {
+	for i := range states {
 		next <- i
 	}
 	close(next)
@@ -57,13 +62,15 @@ func (s *Sandbox) State() []WalletState {
 	return states
 }
 
-// WalletState of one wallet; ok is false if there is none.
+// WalletState of one wallet or vault; ok is false if there is none.
 func (s *Sandbox) WalletState(id string) (state WalletState, ok bool) {
-	view, ok := s.vendor.View(id)
-	if !ok {
-		return WalletState{}, false
+	if view, ok := s.vendor.View(id); ok {
+		return s.judge(view), true
 	}
-	return s.judge(view), true
+	if view, ok := s.cobo.View(id); ok {
+		return s.judgeVault(view), true
+	}
+	return WalletState{}, false
 }
 
 // remember archives what the co-signer holds for a wallet.

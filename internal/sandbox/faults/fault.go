@@ -22,6 +22,7 @@ const (
 	LoseState      Kind = "lose_state"
 	Reject         Kind = "reject"
 	ApprovalDelay  Kind = "approval_delay"
+	HolderOffline  Kind = "holder_offline"
 )
 
 // Fault is one rule. The zero values of Rate, Wallet and Times mean: always,
@@ -35,6 +36,7 @@ type Fault struct {
 	Delay      time.Duration // for Latency, LateEffect, ApprovalDelay and a room's LostRequest; default 1 s
 	Wallet     string        // only calls about this wallet
 	Times      int           // only so many times
+	Curve      string        // for WrongPublicKey, where a wallet has a key per curve: which one is wrong
 }
 
 type faultJSON struct {
@@ -46,6 +48,7 @@ type faultJSON struct {
 	Delay      string   `json:"delay,omitempty"`
 	Wallet     string   `json:"wallet,omitempty"`
 	Times      int      `json:"times,omitempty"`
+	Curve      string   `json:"curve,omitempty"`
 	Hits       int      `json:"hits,omitempty"` // only in answers
 }
 
@@ -59,7 +62,7 @@ func (f *Fault) UnmarshalJSON(text []byte) error {
 	}
 	out := Fault{
 		Operation: in.Operation, Kind: in.Kind, Status: in.Status,
-		RetryAfter: in.RetryAfter, Wallet: in.Wallet, Times: in.Times, Rate: 1,
+		RetryAfter: in.RetryAfter, Wallet: in.Wallet, Times: in.Times, Curve: in.Curve, Rate: 1,
 	}
 	if in.Rate != nil {
 		out.Rate = *in.Rate
@@ -96,6 +99,8 @@ func (f *Fault) complete() error {
 		return fmt.Errorf("status %d is not an error", f.Status)
 	case f.RetryAfter < 0 || f.Delay < 0 || f.Times < 0:
 		return errors.New("retry_after, delay and times cannot be negative")
+	case f.Curve != "" && f.Kind != WrongPublicKey:
+		return fmt.Errorf("curve is for %s only", WrongPublicKey)
 	}
 	return nil
 }
@@ -107,4 +112,5 @@ type Hit struct {
 	RetryAfter int
 	Delay      time.Duration // of Latency faults, together
 	Late       time.Duration // the fault's delay, for kinds other than Latency
+	Curve      string        // the fault's curve
 }

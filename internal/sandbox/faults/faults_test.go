@@ -219,6 +219,7 @@ func TestReplaceRefusesWhatCannotBe(t *testing.T) {
 		"negative rate":     {Operation: "op", Kind: Status, Rate: -1},
 		"success":           {Operation: "op", Kind: Status, Status: 200},
 		"negative times":    {Operation: "op", Kind: Status, Times: -1},
+		"curve elsewhere":   {Operation: "op", Kind: Status, Curve: "ED25519"},
 		"negative delay":    {Operation: "op", Kind: Latency, Delay: -1},
 	} {
 		if err := b.set.Replace([]Fault{f}); err == nil {
@@ -232,15 +233,16 @@ func TestReplaceRefusesWhatCannotBe(t *testing.T) {
 
 func TestFaultJSON(t *testing.T) {
 	var list []Fault
-	const text = `[{"operation":"op","kind":"status","rate":0.1,"status":429,"retry_after":3,"delay":"200ms","wallet":"w","times":1}, {"operation":"op","kind":"latency"}]`
+	const text = `[{"operation":"op","kind":"status","rate":0.1,"status":429,"retry_after":3,"delay":"200ms","wallet":"w","times":1,"curve":"ED25519"}, {"operation":"op","kind":"latency"}]`
 	if err := json.Unmarshal([]byte(text), &list); err != nil {
 		t.Fatal(err)
 	}
-	want := Fault{Operation: "op", Kind: Status, Rate: 0.1, Status: 429, RetryAfter: 3, Delay: 200 * time.Millisecond, Wallet: "w", Times: 1}
+	want := Fault{Operation: "op", Kind: Status, Rate: 0.1, Status: 429, RetryAfter: 3, Delay: 200 * time.Millisecond, Wallet: "w", Times: 1, Curve: "ED25519"}
 	if list[0] != want {
 		t.Errorf("read %+v, want %+v", list[0], want)
 	}
 	b := newBench(t)
+	list[0].Curve = "" // for another kind
 	b.replace(t, list...)
 	b.set.Decide("op", "w")
 	shown, err := json.Marshal(b.set)

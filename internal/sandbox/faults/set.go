@@ -114,7 +114,7 @@ func (s *Set) Decide(operation, wallet string) Hit {
 			hit.Delay += r.Delay
 			continue
 		}
-		hit.Kind, hit.Status, hit.RetryAfter, hit.Late = r.Kind, r.Status, r.RetryAfter, r.Delay
+		hit.Kind, hit.Status, hit.RetryAfter, hit.Late, hit.Curve = r.Kind, r.Status, r.RetryAfter, r.Delay, r.Curve
 	}
 	return hit
 }
@@ -146,7 +146,7 @@ func (s *Set) MarshalJSON() ([]byte, error) {
 	for i, r := range s.rules {
 		out[i] = faultJSON{
 			Operation: r.Operation, Kind: r.Kind, Rate: &r.Rate, Status: r.Status, RetryAfter: r.RetryAfter,
-			Delay: r.Delay.String(), Wallet: r.Wallet, Times: r.Times, Hits: r.hits,
+			Delay: r.Delay.String(), Wallet: r.Wallet, Times: r.Times, Curve: r.Curve, Hits: r.hits,
 		}
 	}
 	return json.Marshal(out)

@@ -55,14 +55,8 @@ func (s ThresholdShare) Verify() error {
 // IsZero says that there is no share.
 func (s ThresholdShare) IsZero() bool { return len(s.secret) == 0 }
 
-// Curve of the key.
-func (s ThresholdShare) Curve() Curve { return s.curve }
-
 // Threshold is how many shares of this sharing make the key.
 func (s ThresholdShare) Threshold() int { return len(s.commitments) }
-
-// Index is where the party stands, from 1.
-func (s ThresholdShare) Index() int { return s.index }
 
 // RootPubkey is the key as an extended public key: see [EncodeRootPubkey].
 func (s ThresholdShare) RootPubkey() string {
@@ -95,10 +89,7 @@ func (s ThresholdShare) String() string {
 	return "mpc.ThresholdShare(" + s.Fingerprint() + ")"
 }
 
-// GoString keeps the secret out of %#v.
-func (s ThresholdShare) GoString() string { return s.String() }
-
-// Format keeps the secret out of every other verb.
+// Format keeps the secret out of every verb.
 func (s ThresholdShare) Format(f fmt.State, _ rune) { io.WriteString(f, s.String()) }
 
 // LogValue keeps the secret out of logs.
