@@ -48,7 +48,7 @@ func TestNewVault(t *testing.T) {
 		t.Errorf("holders %+v", main.Holders)
 	}
 	state := o.truth()
-	want := "ED25519:" + vault.RootPubkeys[1].RootPubkey + " SECP256K1:" + vault.RootPubkeys[0].RootPubkey
+	want := "ED25519:" + vault.RootPubkeys[1].RootPubkey + ";SECP256K1:" + vault.RootPubkeys[0].RootPubkey
 	if state.Provider != "cobo" || state.PublicKey != want || state.ActiveShareSet != main.ID || !state.CanSign ||
 		!state.Recoverable || state.OldShareSigns || state.Retiring || state.Generation != 0 || len(state.PendingShareSets) != 0 {
 		t.Errorf("%+v", state)

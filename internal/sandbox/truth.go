@@ -15,7 +15,7 @@ type WalletState struct {
 	ID               string   `json:"id"`
 	Address          string   `json:"address"`
 	Chain            string   `json:"chain"`
-	PublicKey        string   `json:"public_key"`       // Cobo: CURVE:xpub of both curves, by name, with a blank between
+	PublicKey        string   `json:"public_key"`       // Cobo: CURVE:xpub of both curves, by name, with ; between
 	ActiveShareSet   string   `json:"active_share_set"` // Cobo: the Valid Main Group
 	PendingShareSets []string `json:"pending_share_sets"`
 	Generation       int      `json:"generation"` // swaps so far

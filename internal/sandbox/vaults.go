@@ -31,7 +31,7 @@ func (s *Sandbox) judgeVault(v cobo.View) WalletState {
 
 // publicKeys is both root keys as one text, by the name of the curve.
 func publicKeys(v cobo.View) string {
-	return "ED25519:" + v.RootPubkeys[mpc.Ed25519] + " SECP256K1:" + v.RootPubkeys[mpc.BIP340]
+	return "ED25519:" + v.RootPubkeys[mpc.Ed25519] + ";SECP256K1:" + v.RootPubkeys[mpc.BIP340]
 }
 
 // groupSigns says whether every qualified subset of a group signs, on every

@@ -1,4 +1,4 @@
-// Runs the official packages against a sandbox on loopback. Prints one line per
+// Runs Dynamic's official packages against a sandbox on loopback. Prints one line per
 // flow that held; the Go test compares them with the list it expects.
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
