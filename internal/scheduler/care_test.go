@@ -185,7 +185,9 @@ func TestOutageOpensFewRotations(t *testing.T) {
 	r.ticked(id, time.Hour, 10*time.Second)
 	r.breaks(faults.Fault{Operation: "dynamic.refresh", Kind: faults.Status, Status: 500})
 	x := r.start()
-	r.never("more were opened than may fail", func() bool { return value[int](r, `SELECT count(*) FROM rotations`) > 3+2 },
+	// The brake locks nothing: those under way when it is looked at may have
+	// failed, and as many begun, before it is looked at again.
+	r.never("more were opened than may fail", func() bool { return value[int](r, `SELECT count(*) FROM rotations`) > 3+2+2 },
 		"the brake was counted", func() bool {
 			return x.skipped("treasury", SkipBreaker) > 0 && value[int](r, `SELECT max(attempt) FROM rotations`) > 5
 		})

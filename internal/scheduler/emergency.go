@@ -73,8 +73,12 @@ func (d *dispatcher) rescuePolicy(ctx context.Context, p *policy) (more bool, er
 			return limited, err // the same ones again
 		}
 	}
+	if len(page) < d.Config.LookAhead && last == page[len(page)-1].Cursor {
+		delete(d.rescue, p.row.ID) // that was the end: from the start at the next look
+		return false, nil
+	}
 	d.rescue[p.row.ID] = last
-	return last != page[len(page)-1].Cursor || len(page) == d.Config.LookAhead, nil
+	return true, nil
 }
 
 // inBand picks as many of a page as there are workers, and says how far it

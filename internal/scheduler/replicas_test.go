@@ -154,6 +154,24 @@ func TestTickOfAReplacedVersion(t *testing.T) {
 	}
 }
 
+// Nor is a tick judged by the window of a version that was replaced.
+func TestTickUnderAReplacedWindow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	id := r.policy("treasury", "@every 1h", "run_window", "1 second")
+	r.wallets(id, 1, 1, 1)
+	r.ticked(id, time.Hour, 10*time.Second)
+	stale, other := r.looker(), r.looker()
+	r.must(stale.read(t.Context()))
+	r.exec(`UPDATE rotation_policies SET run_window = NULL`)
+	r.must(other.read(t.Context()))
+	r.must(stale.fire(t.Context()))
+	stale.look(t.Context(), stale.everything())
+	if c := r.cycles(); c != "running" {
+		t.Errorf("cycle %q", c)
+	}
+}
+
 // A wallet whose row somebody has locked is passed over, and found again.
 func TestLockedWalletIsFoundAgain(t *testing.T) {
 	t.Parallel()
