@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/rotatord/rotatord/internal/failpoint"
 	"github.com/rotatord/rotatord/internal/provider"
 )
 
@@ -91,7 +92,7 @@ func New(o Options) (*Client, error) {
 		base:  base,
 		token: o.Token,
 		http: &http.Client{
-			Transport: transport,
+			Transport: failpoint.Transport(transport),
 			Timeout:   o.Timeout,
 			// A redirect would take the token to a host nobody configured.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/rotatord/rotatord/internal/failpoint"
 	"github.com/rotatord/rotatord/migrations"
 )
 
@@ -59,6 +60,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	// The statements wait for each other's rows and look again.
 	cfg.ConnConfig.RuntimeParams["default_transaction_isolation"] = "read committed"
 	cfg.AfterConnect = durable
+	cfg.ConnConfig.Tracer = failpoint.Tracer() // nil but in tests
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)

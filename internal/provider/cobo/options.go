@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/rotatord/rotatord/internal/failpoint"
 )
 
 // The vendor's environments. Portals, keys and TSS nodes are separate; a key of
@@ -186,7 +188,7 @@ func (o *Options) httpClient() *http.Client {
 		t.Protocols = new(http.Protocols)
 		t.Protocols.SetHTTP1(true)
 		t.ForceAttemptHTTP2 = false
-		c.Transport = t
+		c.Transport = failpoint.Transport(t)
 	}
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &c

@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"regexp"
 	"time"
+
+	"github.com/rotatord/rotatord/internal/failpoint"
 )
 
 // The two ways to authenticate, as written in the config.
@@ -72,9 +74,8 @@ type Options struct {
 	HTTPClient *http.Client
 	// Log gets one debug line for each call. Nil discards.
 	Log *slog.Logger
-	// Observe is told of every request that was sent: operation is
-	// authenticate, wallet, refresh or locations; code an HTTP status,
-	// "timeout" or "network". May be nil.
+	// Observe is told of every request that was sent: operation is one of
+	// Operations; code an HTTP status, "timeout" or "network". May be nil.
 	Observe func(operation, code string, d time.Duration)
 }
 
@@ -136,7 +137,7 @@ func (o *Options) httpClient() *http.Client {
 		// Shorter than the 60 s after which load balancers commonly hang up: a
 		// refresh written to a connection that is just being closed is in doubt.
 		t.IdleConnTimeout = 30 * time.Second
-		c.Transport = t
+		c.Transport = failpoint.Transport(t)
 	}
 	c.Timeout = 0
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
