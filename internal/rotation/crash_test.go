@@ -270,6 +270,7 @@ func TestFailoverThatLostCommits(t *testing.T) {
 			t.Errorf("on record %+v", got)
 		}
 		r.histories("baseline")
+		r.front.on(onStart, nil)
 		r.mended()
 		y.settled()
 		r.histories("baseline", "abandoned", "activated")
