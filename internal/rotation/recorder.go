@@ -25,6 +25,7 @@ const (
 type recorder[T any] struct {
 	flush func(ctx context.Context, owner int64, steps []T) (map[int64]bool, error)
 	key   func(T) int64
+	retry time.Duration
 
 	mu      sync.Mutex
 	queue   []entry[T]
@@ -42,7 +43,7 @@ type entry[T any] struct {
 }
 
 func newRecorder[T any](flush func(context.Context, int64, []T) (map[int64]bool, error), key func(T) int64) *recorder[T] {
-	return &recorder[T]{flush: flush, key: key}
+	return &recorder[T]{flush: flush, key: key, retry: recordRetry}
 }
 
 // record returns nil when the step is durable. [store.ErrNotRecorded]: the
@@ -92,7 +93,7 @@ func (r *recorder[T]) commit(ctx context.Context, owner int64, batch []entry[T])
 	for _, e := range batch {
 		one := []entry[T]{e}
 		err := r.try(ctx, owner, one, errUnclear)
-		for err != nil && store.IsRetryable(err) && pause(ctx, recordRetry) {
+		for err != nil && store.IsRetryable(err) && pause(ctx, r.retry) {
 			err = r.try(ctx, owner, one, errUnclear)
 		}
 		if err != nil {

@@ -40,6 +40,7 @@ type rig struct {
 	t        *testing.T
 	sandbox  *sandbox.Sandbox
 	info     sandbox.Info
+	dsn      string
 	db       *pgxpool.Pool
 	store    *store.Store
 	vendor   *dynamic.Provider
@@ -117,14 +118,21 @@ func (r *rig) openSandbox(o sandbox.Options) {
 func (r *rig) openDatabase() {
 	t := r.t
 	t.Helper()
-	dsn := pgtest.New(t)
+	r.dsn = pgtest.New(t)
 	var err error
-	r.db, err = pgxpool.New(t.Context(), dsn)
+	r.db, err = pgxpool.New(t.Context(), r.dsn)
 	r.must(err)
 	t.Cleanup(r.db.Close)
-	r.store, err = store.Open(t.Context(), store.Options{DSN: dsn})
+	r.reopen()
+}
+
+// reopen gives the rig, not its engines, a store with fresh connections.
+func (r *rig) reopen() {
+	r.t.Helper()
+	var err error
+	r.store, err = store.Open(r.t.Context(), store.Options{DSN: r.dsn})
 	r.must(err)
-	t.Cleanup(r.store.Close)
+	r.t.Cleanup(r.store.Close)
 }
 
 func (r *rig) must(err error) {
