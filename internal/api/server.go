@@ -13,7 +13,7 @@ import (
 	"github.com/prometheus/exporter-toolkit/web"
 )
 
-// Limits of the listener. Requests here are small, and none has a body yet.
+// Limits of the listener. Requests here are small.
 const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
@@ -27,7 +27,7 @@ const (
 	stopTimeout = 5 * time.Second
 )
 
-// Options of New. All are required, but for WebConfigFile.
+// Options of New. All are required, but for WebConfigFile and Webhooks.
 type Options struct {
 	// Registry is what /metrics shows, and where the metrics of this package
 	// are registered.
@@ -37,6 +37,8 @@ type Options struct {
 	// WebConfigFile is the exporter-toolkit's file for TLS and basic
 	// authentication; empty: neither.
 	WebConfigFile string
+	// Webhooks are where vendors call; none: there are no such routes.
+	Webhooks []Webhook
 	// Version of the daemon, for the page at /.
 	Version string
 	Log     *slog.Logger
@@ -54,7 +56,7 @@ func New(o Options) (*Server, error) {
 	if err := web.Validate(o.WebConfigFile); err != nil {
 		return nil, fmt.Errorf("reading the web configuration %s: %w", o.WebConfigFile, err)
 	}
-	return &Server{
+	s := &Server{
 		http: &http.Server{
 			Handler:           http.MaxBytesHandler(withProblems(routes(o)), maxBody),
 			ReadHeaderTimeout: headerTimeout,
@@ -66,7 +68,27 @@ func New(o Options) (*Server, error) {
 		},
 		webFile: o.WebConfigFile,
 		log:     o.Log,
-	}, nil
+	}
+	hooks := webhookRoutes(o)
+	// The exporter-toolkit puts its guard around the handler when it begins to
+	// serve, and asks for passwords that no vendor has. This is called after
+	// that and before the first connection.
+	s.http.BaseContext = func(net.Listener) context.Context {
+		s.http.Handler = before(hooks, s.http.Handler)
+		return context.Background()
+	}
+	return s, nil
+}
+
+// before asks the mux first; what it has no route for goes on.
+func before(first *http.ServeMux, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if handler, pattern := first.Handler(r); pattern != "" {
+			handler.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Serve answers on the listener until ctx ends, then finishes what it is
