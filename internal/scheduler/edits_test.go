@@ -79,6 +79,7 @@ func TestChangedScheduleNeverTicksInThePast(t *testing.T) {
 			r.exec(`UPDATE rotation_policies SET schedule = '@every 10m'`) // would have ticked 20 and 10 minutes ago
 			r.eventually("the edit runs", func() bool { return value[int64](r, `SELECT coalesce(running_version, 0) FROM policy_state`) == 2 })
 			r.eventually("it is announced", func() bool { return r.nextRun().After(edited.Add(9 * time.Minute)) })
+			r.refused("there is no wallet 99", "rotate", 99, 0) // a look later: ticks fire before requests are answered
 			if n := value[int](r, `SELECT count(*) FROM rotation_cycles`); n != 0 {
 				t.Errorf("%d ticks fired", n)
 			}

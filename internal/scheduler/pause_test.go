@@ -37,6 +37,27 @@ func TestPauses(t *testing.T) {
 	}
 }
 
+// Wallets that a walk passed over because their provider was paused are walked
+// again at the first look after the pause, not some time later.
+func TestResumedProviderIsSweptAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 8)
+	id := r.policy("treasury", "@every 1h")
+	r.wallets(id, 8, 1, 1)
+	r.ticked(id, time.Hour, 10*time.Second)
+	r.exec(`UPDATE rotation_control SET paused_providers = '{dynamic}'`)
+	d := r.looker()
+	d.look(t.Context(), d.everything())
+	if n := value[int](r, `SELECT count(*) FROM rotations`); n != 0 {
+		t.Errorf("%d rotations in the pause", n)
+	}
+	r.exec(`UPDATE rotation_control SET paused_providers = '{}'`)
+	d.look(t.Context(), d.everything())
+	if n := value[int](r, `SELECT count(*) FROM rotations`); n != 8 {
+		t.Errorf("%d rotations after the pause", n)
+	}
+}
+
 // A pause in the middle of a cycle lets what is under way end, and starts
 // nothing more.
 func TestPauseInTheMiddle(t *testing.T) {
