@@ -1,6 +1,6 @@
 -- State tables: only the daemon writes these. Rows that change are lean and few.
 
--- One row per wallet; the only secondary index finds due wallets, backlog and oldest age.
+-- One row per wallet; one index finds due wallets, backlog and oldest age.
 CREATE TABLE wallet_state (
     wallet_id        bigint PRIMARY KEY,
     policy_id        integer,                               -- null while disabled, paused or without policy
@@ -14,7 +14,9 @@ CREATE TABLE wallet_state (
     public_key       text,                                  -- baseline; never changes
     CONSTRAINT wallet_state_baseline_complete CHECK ((active_share_set IS NULL) = (public_key IS NULL))
 ) WITH (fillfactor = 85, autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
-CREATE INDEX wallet_state_due ON wallet_state (policy_id, cycle_at, wallet_id);
+CREATE INDEX wallet_state_due ON wallet_state (policy_id, cycle_at, wallet_id) INCLUDE (eligible_after);
+-- For the metrics; a wallet leaves it for good with its first rotation.
+CREATE INDEX wallet_state_never ON wallet_state (policy_id, cycle_at) INCLUDE (eligible_after) WHERE generation = 0;
 
 CREATE TABLE deleted_wallets (
     wallet_id   bigint PRIMARY KEY,
@@ -129,7 +131,7 @@ CREATE TABLE rotations (
         CHECK (state IN ('waiting', 'failed') OR (attempt_id IS NOT NULL AND old_share_set IS NOT NULL)),
     CONSTRAINT rotations_sets_differ CHECK (pending_share_set <> old_share_set),
     CONSTRAINT rotations_attention_dated CHECK ((attention IS NULL) = (attention_since IS NULL))
-) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+) WITH (fillfactor = 35, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
 CREATE FUNCTION rotations_refuse_transition() RETURNS trigger LANGUAGE plpgsql
     SET search_path = pg_catalog, public, pg_temp AS $$
@@ -140,11 +142,12 @@ BEGIN
         USING ERRCODE = 'check_violation', CONSTRAINT = 'rotations_transition_allowed';
 END $$;
 -- The condition is the table of internal/rotation/transitions.go; a test
--- compares the two. It stands in WHEN because that costs next to nothing: the
--- function runs only to refuse.
-CREATE TRIGGER rotations_transition_insert BEFORE INSERT ON rotations FOR EACH ROW
+-- compares the two. It stands in WHEN, of an AFTER trigger, because that costs
+-- next to nothing: the function runs only to refuse, and a BEFORE trigger would
+-- lock every row it looks at, with a record in the log for each.
+CREATE TRIGGER rotations_transition_insert AFTER INSERT ON rotations FOR EACH ROW
     WHEN (NEW.state <> 'waiting') EXECUTE FUNCTION rotations_refuse_transition();
-CREATE TRIGGER rotations_transition_update BEFORE UPDATE OF state ON rotations FOR EACH ROW
+CREATE TRIGGER rotations_transition_update AFTER UPDATE OF state ON rotations FOR EACH ROW
     WHEN (OLD.state <> NEW.state AND (OLD.state, NEW.state) NOT IN (
         ('waiting', 'opening'), ('waiting', 'failed'),
         ('opening', 'ceremony'), ('opening', 'waiting'),
@@ -153,11 +156,12 @@ CREATE TRIGGER rotations_transition_update BEFORE UPDATE OF state ON rotations F
         ('failed', 'waiting')))
     EXECUTE FUNCTION rotations_refuse_transition();
 -- From prepared nothing ends but by promotion.
-CREATE TRIGGER rotations_transition_delete BEFORE DELETE ON rotations FOR EACH ROW
+CREATE TRIGGER rotations_transition_delete AFTER DELETE ON rotations FOR EACH ROW
     WHEN (OLD.state = 'prepared') EXECUTE FUNCTION rotations_refuse_transition();
 
--- What is still to be done about an old share set after the swap. Written in
--- the transaction that records the promotion, and outlives the rotation.
+-- What is still to be done at the vendor about an old share set after the swap,
+-- where there is anything to do. Written in the transaction that records the
+-- promotion, and outlives the rotation.
 CREATE TABLE retirements (
     wallet_id     bigint NOT NULL,
     new_share_set text NOT NULL,
@@ -168,7 +172,7 @@ CREATE TABLE retirements (
     refs          jsonb,
     promoted_at   timestamptz NOT NULL,
     committed_at  timestamptz,                              -- the co-signer says that the new share is current
-    due_at        timestamptz,                              -- clean-up at the vendor; null: nothing to clean up
+    due_at        timestamptz NOT NULL,                     -- clean-up at the vendor
     attempts      integer NOT NULL DEFAULT 0,
     next_try      timestamptz,
     owner         bigint,

@@ -18,8 +18,8 @@ type attempt struct {
 	named string
 }
 
-const retirement = `INSERT INTO retirements (wallet_id, new_share_set, old_share_set, rotation_id, attempt_id, promoted_at)
-VALUES (1, 's1', 's0', gen_random_uuid(), gen_random_uuid(), now());`
+const retirement = `INSERT INTO retirements (wallet_id, new_share_set, old_share_set, rotation_id, attempt_id, promoted_at, due_at)
+VALUES (1, 's1', 's0', gen_random_uuid(), gen_random_uuid(), now(), now());`
 
 func policyWith(column, value string) string {
 	return `INSERT INTO rotation_policies (name, ` + column + `) VALUES ('p', ` + value + `)`

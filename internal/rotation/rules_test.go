@@ -220,6 +220,7 @@ func TestRule2LookBeforeEachAttempt(t *testing.T) {
 func TestRule3IntentBeforeAction(t *testing.T) {
 	t.Run("each act finds its intent on record", func(t *testing.T) {
 		r := newRig(t, sandbox.Options{})
+		r.spy.grace = new(time.Duration) // so that there is something to retire
 		x := r.replica()
 		acts := map[string]int{}
 		expect := func(act string, ok func(row) bool) {

@@ -19,19 +19,15 @@ type CommittedStep struct {
 	At        time.Time
 }
 
-// A retirement with nothing to clean up at the vendor is over now; the other
-// waits for its time.
+// A clean-up at the vendor, if there is one, now waits for its time.
 const committedSQL = `
 WITH c AS (
     DELETE FROM rotations r USING unnest($2::bigint[], $3::uuid[], $4::timestamptz[]) t(wallet_id, attempt_id, at)
      WHERE r.wallet_id = ANY (ARRAY[t.wallet_id]) AND r.attempt_id = t.attempt_id AND r.owner = $1 AND r.state = 'promoted'
     RETURNING r.wallet_id, r.pending_share_set, r.policy_id, r.tick, t.at),
-gone AS (
-    DELETE FROM retirements x USING c
-     WHERE x.wallet_id = ANY (ARRAY[c.wallet_id]) AND x.new_share_set = c.pending_share_set AND x.due_at IS NULL),
 kept AS (
     UPDATE retirements x SET committed_at = c.at, next_try = x.due_at FROM c
-     WHERE x.wallet_id = ANY (ARRAY[c.wallet_id]) AND x.new_share_set = c.pending_share_set AND x.due_at IS NOT NULL),
+     WHERE x.wallet_id = ANY (ARRAY[c.wallet_id]) AND x.new_share_set = c.pending_share_set),
 n AS (
     INSERT INTO cycle_counters (policy_id, tick, owner, succeeded)
     SELECT policy_id, tick, $1, count(*) FROM c WHERE policy_id IS NOT NULL GROUP BY policy_id, tick

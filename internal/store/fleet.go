@@ -43,28 +43,33 @@ func (f *PolicyFleet) pause() {
 // A wallet is in exactly one state: attention before in doubt before paused
 // before overdue before due before never before fresh. Only open rotations can
 // be in the first two, and that table is small. A paused wallet has no policy
-// in wallet_state, so open looks for it in wallets.
+// in wallet_state, so open looks for it in wallets. All counts are made in
+// indexes alone.
 const fleetSQL = `
-WITH open AS (
-    SELECT w.policy_id, s.policy_id IS NULL AS off, r.attention IS NOT NULL AS attention, s.cycle_at, s.generation
-      FROM rotations r JOIN wallet_state s ON s.wallet_id = r.wallet_id JOIN wallets w ON w.id = r.wallet_id
-     WHERE r.attention IS NOT NULL OR r.in_doubt_since IS NOT NULL),
-p AS (
+WITH p AS (
     SELECT p.id, p.name, p.enabled AND p.paused_reason IS NULL AS enabled, p.max_share_age, st.*,
            coalesce(now() - p.max_share_age, '-infinity') AS overdue_before,
-           greatest(coalesce(now() - p.max_share_age, '-infinity'), coalesce(st.tick, '-infinity')) AS due_before
-      FROM rotation_policies p JOIN policy_state st ON st.policy_id = p.id)
+           coalesce(st.tick, '-infinity') AS due_before
+      FROM rotation_policies p JOIN policy_state st ON st.policy_id = p.id),
+open AS (
+    SELECT w.policy_id, s.policy_id IS NULL AS off, r.attention IS NOT NULL AS attention, s.generation,
+           s.cycle_at < p.overdue_before AS overdue,
+           s.cycle_at >= p.overdue_before AND s.cycle_at < p.due_before AND s.eligible_after <= p.due_before AS due
+      FROM rotations r JOIN wallet_state s ON s.wallet_id = r.wallet_id JOIN wallets w ON w.id = r.wallet_id JOIN p ON p.id = w.policy_id
+     WHERE r.attention IS NOT NULL OR r.in_doubt_since IS NOT NULL)
 SELECT p.name, p.enabled, coalesce(p.valid, false),
        (SELECT count(*) FROM wallet_state s WHERE s.policy_id = p.id)
          + (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND o.off),
        (SELECT count(*) FROM wallets w WHERE w.policy_id = p.id AND (NOT w.enabled OR w.paused_reason IS NOT NULL))
          - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND o.off),
-       (SELECT count(*) FROM wallet_state s WHERE s.policy_id = p.id AND s.generation = 0 AND s.cycle_at >= p.due_before)
-         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND NOT o.off AND o.generation = 0 AND o.cycle_at >= p.due_before),
-       (SELECT count(*) FROM wallet_state s WHERE s.policy_id = p.id AND s.cycle_at < p.due_before AND s.cycle_at >= p.overdue_before)
-         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND NOT o.off AND o.cycle_at < p.due_before AND o.cycle_at >= p.overdue_before),
+       (SELECT count(*) FROM wallet_state s WHERE s.policy_id = p.id AND s.generation = 0 AND s.cycle_at >= p.overdue_before
+           AND NOT (s.cycle_at < p.due_before AND s.eligible_after <= p.due_before))
+         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND NOT o.off AND o.generation = 0 AND NOT o.overdue AND NOT o.due),
+       (SELECT count(*) FROM wallet_state s WHERE s.policy_id = p.id AND s.cycle_at >= p.overdue_before
+           AND s.cycle_at < p.due_before AND s.eligible_after <= p.due_before)
+         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND NOT o.off AND o.due),
        (SELECT count(*) FROM wallet_state s WHERE s.policy_id = p.id AND s.cycle_at < p.overdue_before)
-         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND NOT o.off AND o.cycle_at < p.overdue_before),
+         - (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND NOT o.off AND o.overdue),
        (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND NOT o.attention),
        (SELECT count(*) FROM open o WHERE o.policy_id = p.id AND o.attention),
        (SELECT s.cycle_at FROM wallet_state s WHERE s.policy_id = p.id ORDER BY s.cycle_at, s.wallet_id LIMIT 1),

@@ -36,10 +36,12 @@ func TestFleetSumsUp(t *testing.T) {
 			off := rapid.IntRange(0, 3).Draw(t, "off") == 0
 			generation := rapid.IntRange(0, 1).Draw(t, "generation")
 			days := rapid.SampledFrom([]int{1, 4, 7, 20}).Draw(t, "days")
+			joined := rapid.IntRange(0, 3).Draw(t, "joined after the tick") == 0
 			open := rapid.SampledFrom([]string{"", "", "plain", "attention", "doubt", "both"}).Draw(t, "open")
 			elsewhere := rapid.Bool().Draw(t, "rotation of another policy")
 			w.exec(`UPDATE wallets SET policy_id = $2, enabled = $3 WHERE id = $1`, id, null(p), !off)
-			w.exec(`UPDATE wallet_state SET generation = $2, cycle_at = now() - $3 * interval '1 day', active_share_set = 's', public_key = 'k' WHERE wallet_id = $1`, id, generation, days)
+			w.exec(`UPDATE wallet_state SET generation = $2, cycle_at = now() - $3 * interval '1 day', active_share_set = 's', public_key = 'k',
+				eligible_after = CASE WHEN $4 THEN now() ELSE '2020-01-01' END WHERE wallet_id = $1`, id, generation, days, joined)
 			if open != "" {
 				of := p
 				if elsewhere {
@@ -64,7 +66,7 @@ func TestFleetSumsUp(t *testing.T) {
 				c.Paused++
 			case age[p] > 0 && old > age[p]:
 				c.Overdue++
-			case old > 5*day:
+			case old > 5*day && !joined:
 				c.Due++
 			case generation == 0:
 				c.Never++

@@ -85,6 +85,7 @@ func TestOutage(t *testing.T) {
 		"Unclaimed":          func() (any, error) { return s.Unclaimed(ctx, r.PolicyID, at) },
 		"VerifyWallet":       func() (any, error) { return nil, s.VerifyWallet(ctx, id) },
 		"WaitingPolicies":    func() (any, error) { return s.WaitingPolicies(ctx) },
+		"Wake":               func() (any, error) { return s.Wake(ctx, "dyn", "set", "w1") },
 		"WalletCount":        func() (any, error) { return s.WalletCount(ctx, r.PolicyID) },
 	}
 	before := w.everything()

@@ -43,10 +43,13 @@ func (w *world) explain(name, sql string) plan {
 	}()
 	var parameters int
 	w.ok(conn.QueryRow(w.t.Context(), `SELECT cardinality(parameter_types) FROM pg_prepared_statements WHERE name = 'explained'`).Scan(&parameters))
-	nulls := strings.Join(slices.Repeat([]string{"NULL"}, parameters), ", ")
+	nulls := ""
+	if parameters > 0 {
+		nulls = "(" + strings.Join(slices.Repeat([]string{"NULL"}, parameters), ", ") + ")"
+	}
 	var doc string
 	// The simple protocol: EXPLAIN EXECUTE cannot be prepared itself.
-	w.ok(conn.QueryRow(w.t.Context(), fmt.Sprintf("EXPLAIN (FORMAT JSON) EXECUTE explained(%s)", nulls), pgx.QueryExecModeSimpleProtocol).Scan(&doc))
+	w.ok(conn.QueryRow(w.t.Context(), fmt.Sprintf("EXPLAIN (FORMAT JSON) EXECUTE explained%s", nulls), pgx.QueryExecModeSimpleProtocol).Scan(&doc))
 	var out []struct{ Plan plan }
 	w.ok(json.Unmarshal([]byte(doc), &out))
 	return out[0].Plan
@@ -130,12 +133,35 @@ func TestDiscoverIsIndexOnly(t *testing.T) {
 // The due clean-ups are found without looking at those that are not.
 func TestRetirementsAreFoundByTheirTime(t *testing.T) {
 	w := newWorld(t)
-	w.exec(`INSERT INTO retirements (wallet_id, new_share_set, old_share_set, rotation_id, attempt_id, promoted_at, committed_at, next_try)
-		SELECT n, 'new', 'old', gen_random_uuid(), gen_random_uuid(), now(), now(), now() + n * interval '1 second' FROM generate_series(1, 5000) n`)
+	w.exec(`INSERT INTO retirements (wallet_id, new_share_set, old_share_set, rotation_id, attempt_id, promoted_at, due_at, committed_at, next_try)
+		SELECT n, 'new', 'old', gen_random_uuid(), gen_random_uuid(), now(), now(), now(), now() + n * interval '1 second' FROM generate_series(1, 5000) n`)
 	w.exec(`ANALYZE`)
 	found := false
 	w.explain("take retirements", takeRetirementsSQL).walk(func(n plan) {
 		found = found || n.Index == "retirements_due"
 	})
 	w.same(found, true, "the plan uses retirements_due")
+}
+
+// A scrape of ten million wallets reads no wallet's row, but for those of open
+// rotations.
+func TestFleetCountsInIndexes(t *testing.T) {
+	w := newWorld(t)
+	w.wallets(w.policy("treasury"), 5000)
+	w.exec(`UPDATE wallet_state SET generation = 1 WHERE wallet_id % 10 > 0`)
+	w.exec(`VACUUM ANALYZE`)
+	counts := 0
+	w.explain("fleet", fleetSQL).walk(func(n plan) {
+		if n.Relation != "wallet_state" && n.Relation != "wallets" {
+			return
+		}
+		switch {
+		case n.Node == "Index Only Scan" && (n.Index == "wallet_state_due" || n.Index == "wallet_state_never" || n.Index == "wallets_off"):
+			counts++
+		case strings.HasSuffix(n.Index, "_pkey"): // of open rotations
+		default:
+			t.Errorf("%s on %s by %s %s", n.Node, n.Relation, n.Index, n.Cond)
+		}
+	})
+	w.same(counts, 6, "counts")
 }
