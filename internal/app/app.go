@@ -96,7 +96,8 @@ func (a *App) newServer(cfg *config.Config, o Options) (*api.Server, error) {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
 	return api.New(api.Options{
-		Registry: o.Registry, Ready: a.store.Ready, WebConfigFile: cfg.HTTP.WebConfigFile, Version: o.Version, Log: o.Log,
+		Registry: o.Registry, Ready: a.store.Ready, WebConfigFile: cfg.HTTP.WebConfigFile, Webhooks: a.webhooks(cfg),
+		Version: o.Version, Log: o.Log,
 	})
 }
 

@@ -46,7 +46,7 @@ var laterMetrics = map[string]string{
 }
 
 // furtherMetrics are ours beyond the list.
-var furtherMetrics = map[string]string{"fleet_scrape_errors_total": ""}
+var furtherMetrics = map[string]string{"fleet_scrape_errors_total": "", "webhooks_total": "provider result"}
 
 // gather runs a daemon until it has rotated, and returns what it shows.
 func gather(t *testing.T) []*dto.MetricFamily {
@@ -119,11 +119,12 @@ func TestKnownValuesStartAtZero(t *testing.T) {
 		"rotations_total":                   {"aborted dynamic emergency treasury", "failed dynamic schedule treasury", "manual reconciled dynamic treasury", "catchup dynamic succeeded treasury"},
 		"rotation_failures_total":           {"auth dynamic", "cosigner dynamic", "internal dynamic", "invalid_state dynamic", "party_unavailable dynamic", "provider_error dynamic", "rate_limited dynamic", "timeout dynamic", "verification dynamic"},
 		"rotations_skipped_total":           {"breaker treasury", "budget treasury", "canary treasury", "limit treasury", "missed_window treasury", "paused treasury", "treasury window"},
-		"provider_requests_total":           {"429 dynamic refresh", "dynamic network wallet", "dynamic locations timeout", "401 authenticate dynamic", "503 dynamic locations"},
+		"provider_requests_total":           {"429 dynamic refresh", "dynamic network wallet", "dynamic locations timeout", "401 authenticate dynamic", "503 dynamic locations", "429 cobo upgrade_group", "cobo delete_group timeout"},
 		"provider_request_duration_seconds": {"authenticate dynamic", "dynamic locations", "dynamic refresh", "dynamic wallet"},
 		"rotation_duration_seconds":         {"ceremony dynamic", "commit dynamic", "dynamic open", "dynamic promote", "dynamic total"},
 		"rotation_delay_seconds":            {"treasury"},
 		"commits_pending":                   {"vault"},
+		"webhooks_total":                    {"accepted cobo", "cobo failed", "cobo refused", "cobo repeated"},
 	}
 	got := map[string]map[string]bool{}
 	for _, f := range gather(t) {

@@ -12,7 +12,6 @@ import (
 	"github.com/rotatord/rotatord/internal/config"
 	"github.com/rotatord/rotatord/internal/cosigner"
 	"github.com/rotatord/rotatord/internal/provider"
-	"github.com/rotatord/rotatord/internal/provider/dynamic"
 )
 
 // parties are the vendors and co-signers that a rotation talks to, by their
@@ -86,29 +85,6 @@ func newCoSigner(c config.CoSigner, r config.Rotation, log *slog.Logger) (*cosig
 		}
 	}
 	return cosigner.New(o)
-}
-
-func newProvider(c config.Provider, r config.Rotation, metrics *requestMetrics, log *slog.Logger) (provider.Provider, error) {
-	if c.Dynamic == nil {
-		return nil, fmt.Errorf("type %s is not supported by this version", c.Type)
-	}
-	d := c.Dynamic
-	o := dynamic.Options{
-		Name: c.Name, BaseURL: d.BaseURL, EnvironmentID: d.EnvironmentID, Auth: d.Auth,
-		APIToken:    d.APIToken.Current,
-		CallTimeout: r.CallTimeout, CeremonyTimeout: r.CeremonyTimeout,
-		RequireCeremonyComplete: d.RequireCeremonyComplete,
-		RateLimits:              []dynamic.RateLimit{}, // nil would mean the documented ones
-		Log:                     log,
-		Observe:                 metrics.observer(c.Name),
-	}
-	for _, l := range d.RateLimits {
-		o.RateLimits = append(o.RateLimits, dynamic.RateLimit{Requests: l.Requests, Per: l.Per})
-	}
-	if d.SigningProof.IsSet() {
-		o.SigningProof = follow(d.SigningProof, log.With("provider", c.Name))
-	}
-	return dynamic.New(o)
 }
 
 // coSignerName is the co-signer of a wallet: its own choice, or its provider's

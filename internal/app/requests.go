@@ -28,15 +28,12 @@ func newRequestMetrics(reg prometheus.Registerer) *requestMetrics {
 	return m
 }
 
-// operations are those that package dynamic tells of.
-var operations = []string{"authenticate", "wallet", "refresh", "locations"}
-
 // troubles are the codes that alerts look for; others appear when they happen.
 var troubles = []string{"401", "403", "429", "500", "502", "503", "timeout", "network"}
 
-// observer counts the requests of one provider, from 0. It is nil when nobody
-// counts.
-func (m *requestMetrics) observer(provider string) func(operation, code string, d time.Duration) {
+// observer counts the requests of one provider, each of its operations from 0.
+// It is nil when nobody counts.
+func (m *requestMetrics) observer(provider string, operations []string) func(operation, code string, d time.Duration) {
 	if m == nil {
 		return nil
 	}

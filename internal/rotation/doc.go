@@ -33,8 +33,9 @@
 //     as the co-signer derives them from its current share must match what
 //     the vendor says and what the operator gave.
 //  2. Look before each attempt: if the vendor's active set is not the one on
-//     record, it is reconciled when the co-signer holds it, else it is drift
-//     and nothing happens to the wallet.
+//     record, it is reconciled when the co-signer holds it (where there is
+//     none: when it has the public key on record), else it is drift and
+//     nothing happens to the wallet.
 //  3. Intent before action: opening, ceremony and prepared are durable before
 //     the act that follows; so is an abandonment before anybody is told.
 //  4. Immediately before every promote, first or repeated, the co-signer must

@@ -114,11 +114,17 @@ func (j *job) recordBaseline(ctx context.Context, v provider.Inspection, publicK
 // reconcile is for a vendor whose active set is not the one on record: after a
 // restore or failover of our database, or a rotation by hand. If the co-signer
 // holds the vendor's set, nothing is lost and the record follows; else a
-// person must look.
+// person must look. Where there is no co-signer the vendor's parties hold it,
+// and that the key is the one on record, which has been compared, is all that
+// can be known.
 func (j *job) reconcile(ctx context.Context, p provider.Provider, v provider.Inspection, held cosigner.WalletStatus) error {
 	r := j.r
-	if !p.CoSigned() || !holds(held, v.ActiveShareSet) {
+	switch {
+	case p.CoSigned() && !holds(held, v.ActiveShareSet):
 		return attention(store.Drift, mismatch("the vendor uses share set %s, on record is %s, and the co-signer does not hold the vendor's",
+			v.ActiveShareSet, r.Head.ActiveShareSet))
+	case !p.CoSigned() && v.PublicKey == "":
+		return attention(store.Drift, mismatch("the vendor uses share set %s, on record is %s, and nobody tells the vendor's public key",
 			v.ActiveShareSet, r.Head.ActiveShareSet))
 	}
 	e := store.Follow(r.Head, store.HistoryRow{WalletID: r.Wallet.ID, Generation: r.Head.Generation + 1, PolicyID: r.PolicyID,

@@ -15,6 +15,9 @@ const (
 	opCeremony operation = "ceremony"
 )
 
+// Operations are the values that Options.Observe is called with.
+var Operations = []string{string(opAuthenticate), string(opWallet), string(opRefresh), string(opLocations)}
+
 // fault is why there is no usable reply.
 type fault string
 
