@@ -213,7 +213,7 @@ func (p *Provider) newRequest(ctx context.Context, r request) (*http.Request, er
 	if r.method != http.MethodGet {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	sign(req.Header, key, r.method, req.URL.EscapedPath(), nonces.next(p.now()), req.URL.RawQuery, encoded)
+	sign(req.Header, key, r.method, req.URL.EscapedPath(), nonces.next(time.Now()), req.URL.RawQuery, encoded)
 	return req, nil
 }
 

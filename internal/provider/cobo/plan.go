@@ -46,7 +46,7 @@ func (p *Provider) plan(ctx context.Context, s state, a provider.Attempt) (plan,
 	if err != nil {
 		return plan{}, err
 	}
-	source, err := p.source(ctx, m)
+	source, err := p.source(ctx, s.vault.ID, m)
 	if err != nil {
 		return plan{}, err
 	}
@@ -123,7 +123,7 @@ func (s state) stray(g group, a provider.Attempt) bool {
 // source names the nodes that are to use their present shares: the vendor's,
 // and as many of the customer's as the threshold asks for. All of them must be
 // there, or the TSS request would wait for hours.
-func (p *Provider) source(ctx context.Context, m group) (sourceGroup, error) {
+func (p *Provider) source(ctx context.Context, vaultID string, m group) (sourceGroup, error) {
 	source := sourceGroup{ID: m.ID}
 	var absent []string
 	need := m.Threshold - 1
@@ -139,7 +139,7 @@ func (p *Provider) source(ctx context.Context, m group) (sourceGroup, error) {
 	}
 	if need > 0 {
 		return source, provider.Errorf(provider.Retryable, provider.ReasonPartyUnavailable,
-			"TSS nodes of the Main Group %s are not online: %s", m.ID, strings.Join(absent, ", "))
+			"TSS nodes of the Main Group %s of vault %s are not online: %s", m.ID, vaultID, strings.Join(absent, ", "))
 	}
 	cobo, err := p.coboNode(ctx, m)
 	if err != nil {

@@ -24,18 +24,14 @@ func (p *Provider) remove(ctx context.Context, vaultID string, g group, attempt 
 	if err := may(g); err != nil {
 		return err
 	}
-	cancelled, err := p.endRequests(ctx, vaultID, g.ID, attempt)
-	if err != nil {
+	if err := p.endRequests(ctx, vaultID, g.ID, attempt); err != nil {
 		return err
 	}
 	again, err := p.getGroup(ctx, vaultID, g.ID)
-	switch {
-	case notFound(err) && cancelled:
-		return nil // some vendors' cancel takes the group along
-	case notFound(err):
-		return provider.Errorf(provider.Retryable, provider.ReasonProviderError,
-			"deleting group %s of vault %s: the vendor lists it and does not find it", g.ID, vaultID)
-	case err != nil:
+	if notFound(err) { // a cancel may take the group along
+		return p.gone(ctx, vaultID, g.ID, err)
+	}
+	if err != nil {
 		return err
 	}
 	if err := may(again); err != nil {
@@ -43,37 +39,43 @@ func (p *Provider) remove(ctx context.Context, vaultID string, g group, attempt 
 	}
 	key := "delete/" + g.ID
 	if since, rests := p.submitted.rests(key, p.now()); rests {
-		return notCarriedOut("deleting group "+g.ID+" of vault "+vaultID, since, provider.Retryable)
+		return p.gone(ctx, vaultID, g.ID, notCarriedOut("deleting group "+g.ID+" of vault "+vaultID, since, provider.Retryable))
 	}
 	err = p.deleteGroup(ctx, vaultID, g.ID)
-	if err != nil && !refused(err) && !inDoubt(err) {
-		return err // nothing was sent, or nothing was done
+	switch {
+	case err == nil:
+		err = notCarriedOut("deleting group "+g.ID+" of vault "+vaultID, p.submitted.note(key, p.now()), provider.Retryable)
+	case inDoubt(err):
+		// If it is still there, the delete may be repeated.
+		err = provider.Errorf(provider.Retryable, provider.ReasonProviderError, "%w", err)
+	case !refused(err):
+		return err // nothing was sent
 	}
-	since := p.now()
-	if err == nil {
-		since = p.submitted.note(key, since)
-	}
-	return p.gone(ctx, vaultID, g.ID, since, err)
+	// A refusal is also what a group that is deleted already may get.
+	return p.gone(ctx, vaultID, g.ID, err)
 }
 
-// gone says whether a group is, after a delete that was accepted (deleting is
-// nil), refused, or of unknown outcome. A refusal is what a group that is
-// already deleted may get.
-func (p *Provider) gone(ctx context.Context, vaultID, groupID string, since time.Time, deleting error) error {
-	g, err := p.getGroup(ctx, vaultID, groupID)
+// gone returns nil if a group is, else what is to be said of one that is not.
+// One answer "not found" is not believed: a list that shows the Main Group and
+// not this one is.
+func (p *Provider) gone(ctx context.Context, vaultID, groupID string, otherwise error) error {
+	s, err := p.look(ctx, vaultID)
+	if err != nil {
+		return err
+	}
+	if _, err := s.main(); err != nil {
+		return provider.Errorf(provider.Retryable, provider.ReasonProviderError, "looking whether group %s is gone: %w", groupID, err)
+	}
+	g, listed := s.find(groupID)
 	switch {
-	case notFound(err) || err == nil && !g.alive():
+	case !listed || !g.alive():
 		p.submitted.forget("delete/" + groupID)
 		return nil
-	case err != nil:
-		return err
-	case deleting == nil:
-		return notCarriedOut("deleting group "+groupID+" of vault "+vaultID, since, provider.Retryable)
-	case inDoubt(deleting):
-		// It is still there, and a delete may be repeated.
-		return provider.Errorf(provider.Retryable, provider.ReasonProviderError, "%w", deleting)
+	case notFound(otherwise):
+		return provider.Errorf(provider.Retryable, provider.ReasonProviderError,
+			"deleting group %s of vault %s: the vendor lists it and does not find it", groupID, vaultID)
 	}
-	return deleting
+	return otherwise
 }
 
 // notCarriedOut is the error of what the vendor has taken and not done yet.
@@ -84,37 +86,37 @@ func notCarriedOut(what string, since time.Time, class provider.Class) error {
 
 // endRequests cancels the attempt's TSS requests that are under way for a
 // group, and refuses to go on while any is.
-func (p *Provider) endRequests(ctx context.Context, vaultID, groupID string, attempt uuid.UUID) (cancelled bool, err error) {
+func (p *Provider) endRequests(ctx context.Context, vaultID, groupID string, attempt uuid.UUID) error {
 	running, err := p.running(ctx, vaultID, groupID)
 	if err != nil {
-		return false, err
+		return err
 	}
 	for _, q := range running {
 		if attempt == nobody || !q.isOf(attempt) || q.Target != groupID {
-			return false, provider.Errorf(provider.Retryable, provider.ReasonInvalidState,
+			return provider.Errorf(provider.Retryable, provider.ReasonInvalidState,
 				"group %s of vault %s is not deleted: TSS request %s, which is not of this attempt, uses it", groupID, vaultID, q.ID)
 		}
 	}
 	if len(running) == 0 {
-		return false, nil
+		return nil
 	}
 	var last error
 	for _, q := range running {
 		// Whatever the answer: what is still under way tells.
 		if last = p.cancelRequest(ctx, vaultID, q.ID); last != nil && !refused(last) && !inDoubt(last) {
-			return false, last
+			return last
 		}
 	}
 	running, err = p.running(ctx, vaultID, groupID)
 	switch {
 	case err != nil:
-		return false, err
+		return err
 	case len(running) == 0:
-		return true, nil
+		return nil
 	case refused(last):
-		return false, last
+		return last
 	}
-	return false, provider.Errorf(provider.Retryable, provider.ReasonProviderError,
+	return provider.Errorf(provider.Retryable, provider.ReasonProviderError,
 		"cancelling TSS request %s of vault %s: it is still under way (%s)", running[0].ID, vaultID, quoted(running[0].Status))
 }
 

@@ -66,16 +66,32 @@ func parseSecret(secret string) (ed25519.PrivateKey, error) {
 // API key.
 var nonces nonceSource
 
+// nonceMemory is how many nonces are remembered at least. It matters only when
+// the clock is set back, onto moments that had theirs.
+const nonceMemory = 1 << 16
+
 type nonceSource struct {
-	mu   sync.Mutex
-	last int64
+	mu         sync.Mutex
+	last       int64
+	used, past map[int64]bool // two generations
 }
 
-// next runs ahead of the clock when asked more than once in a millisecond, and
-// keeps its order when the clock is set back.
+// next runs ahead of the clock when asked more than once in a millisecond. It
+// follows a clock that is set back, because the vendor may compare nonces with
+// its own.
 func (s *nonceSource) next(now time.Time) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.last = max(s.last+1, now.UnixMilli())
-	return strconv.FormatInt(s.last, 10)
+	nonce := now.UnixMilli()
+	if behind := s.last - nonce; behind >= 0 && behind < time.Minute.Milliseconds() {
+		nonce = s.last + 1 // a burst, not a clock that was set back
+	}
+	for s.used[nonce] || s.past[nonce] {
+		nonce++
+	}
+	if s.used == nil || len(s.used) >= nonceMemory {
+		s.used, s.past = make(map[int64]bool), s.used
+	}
+	s.used[nonce], s.last = true, nonce
+	return strconv.FormatInt(nonce, 10)
 }
