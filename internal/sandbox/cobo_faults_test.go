@@ -307,6 +307,25 @@ func TestApprovalHoldsUpOtherCalls(t *testing.T) {
 	o.eventually("the delete", func() bool { return !o.truth().Retiring })
 }
 
+// An upgrade that waits for people is void once its group is deleted.
+func TestDeletedBeforeItsUpgradeTakesEffect(t *testing.T) {
+	o := newOrg(t, Options{})
+	main, g, later := o.main(), o.prepared(), o.create("later", o.free())
+	o.faulty(
+		faults.Fault{Operation: "cobo.upgrade_group", Kind: faults.ApprovalDelay, Delay: 20 * time.Millisecond},
+		faults.Fault{Operation: "cobo.delete_group", Kind: faults.ApprovalDelay, Delay: 100 * time.Millisecond},
+	)
+	o.want(200, o.upgrade(g.ID, ""), nil)
+	if err := o.Cobo().ChangeGroup(g.ID, cobo.GroupChange{Delete: true}); err != nil {
+		t.Fatal(err)
+	}
+	o.want(201, o.delete(later.ID), nil) // tells when the upgrade's time is over
+	o.eventually("the later delete", func() bool { return len(o.groups()) == 1 })
+	if got := o.truth(); got.ActiveShareSet != main.ID || !got.CanSign || got.Generation != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestFaultsOfOneVault(t *testing.T) {
 	o := newOrg(t, Options{Vaults: 2})
 	var list listed[vaultReply]

@@ -261,6 +261,31 @@ func TestCancel(t *testing.T) {
 	o.want(201, o.delete(g.ID), nil)
 }
 
+// Whenever a cancel comes, it ends the request or is refused because the key
+// was made.
+func TestCancelAtAnyMoment(t *testing.T) {
+	o := newOrg(t, Options{CoboPace: 200 * time.Microsecond})
+	for i := range 60 {
+		g := o.create("a", o.free())
+		q := o.reshare(g, "")
+		for range i % 15 {
+			o.tss(q.ID)
+		}
+		want := "New"
+		if a := o.cancel(q); a.status != 201 {
+			o.refused(400, 2006, a)
+			want = "Valid"
+		}
+		if got := o.group(g.ID); got.Status != want || (len(got.Keys) == 0) != (want == "New") || o.tss(q.ID).Status != "Success" {
+			t.Fatalf("want %s: %+v", want, got)
+		}
+		o.want(201, o.delete(g.ID), nil)
+	}
+	if got := o.Stats().Cobo.Ceremonies.Running; got != 0 {
+		t.Errorf("%d running", got)
+	}
+}
+
 // A source that is invalidated under a running request gives no key.
 func TestSourceVanishes(t *testing.T) {
 	o := newOrg(t, Options{})

@@ -167,6 +167,12 @@ func TestOtherSchemes(t *testing.T) {
 		if got := o.truth(); !got.CanSign || got.OldShareSigns {
 			t.Fatalf("%v: %+v", scheme, got)
 		}
+		if scheme == [2]int{2, 3} { // enough nodes, but none of them Cobo's
+			main, spare := o.group(g.ID), o.create("spare", o.free())
+			main.Holders = main.Holders[1:]
+			o.refused(400, 2006, o.tryReshare(main, spare, ""))
+			o.want(201, o.delete(spare.ID), nil)
+		}
 	}
 }
 

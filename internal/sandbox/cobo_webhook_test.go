@@ -68,6 +68,7 @@ func (r *receiver) ServeHTTP(w http.ResponseWriter, request *http.Request) {
 	answer := r.answer
 	r.mu.Unlock()
 	if answer != nil {
+		w.Header().Set("Location", r.url+"/moved")
 		w.WriteHeader(answer(e))
 	}
 }
@@ -167,8 +168,8 @@ func TestWebhookRetries(t *testing.T) {
 			t.Errorf("attempt %d: %+v", attempts[e.ID], e)
 		}
 	}
-	if len(attempts) != 4 {
-		t.Errorf("%d ids", len(attempts))
+	if len(attempts) != 4 || len(r.all()) != 18 {
+		t.Errorf("%d ids in %d events", len(attempts), len(r.all()))
 	}
 }
 

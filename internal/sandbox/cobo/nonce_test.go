@@ -1,6 +1,7 @@
 package cobo
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -34,17 +35,25 @@ func TestNonces(t *testing.T) {
 				}
 			}
 
-			// The newest nonce that passes now passes for ten minutes.
-			nonce := milliseconds(now.Add(5 * time.Minute))
-			if !accepts(nonce, "first") {
-				t.Error("a new request is refused")
-			}
-			for range 10 {
-				if accepts(nonce, "first") == once {
-					t.Errorf("a repeated request %v later", now.Sub(start))
+			// The newest nonce that passes now passes for ten minutes, whenever
+			// it comes.
+			for begin := range 12 {
+				accepts(milliseconds(now), fmt.Sprintf("before %d", begin))
+				now = now.Add(time.Duration(begin) * time.Minute)
+				nonce := milliseconds(now.Add(5 * time.Minute))
+				first := fmt.Sprintf("first of %d", begin)
+				if !accepts(nonce, first) {
+					t.Errorf("a new request is refused, %v after the start", now.Sub(start))
 				}
-				if !accepts(nonce, "another at "+now.String()) {
-					t.Errorf("another request with the same nonce, %v later", now.Sub(start))
+				then := now
+				for range 10 {
+					if accepts(nonce, first) == once {
+						t.Errorf("a repeated request, %v after the start and %v later", then.Sub(start), now.Sub(then))
+					}
+					if !accepts(nonce, "another at "+now.String()) {
+						t.Errorf("another request with the same nonce, %v later", now.Sub(then))
+					}
+					now = now.Add(time.Minute)
 				}
 				now = now.Add(time.Minute)
 			}
