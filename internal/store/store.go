@@ -48,18 +48,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	cfg.ConnConfig.RuntimeParams["application_name"] = "rotatord"
 	// Every timestamp of ours is read and shown in UTC.
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
-	// The hot statements are many rows by primary key; a plan made for the
-	// parameters of one batch is never better, and sometimes far worse. Nor is
-	// one that reads the table of open rotations from end to end, because it
-	// was made while that was empty. Such a plan costs so much in the planner's
-	// eyes, where it is the only one, that it would be compiled first.
-	cfg.ConnConfig.RuntimeParams["plan_cache_mode"] = "force_generic_plan"
-	cfg.ConnConfig.RuntimeParams["enable_seqscan"] = "off"
-	cfg.ConnConfig.RuntimeParams["enable_bitmapscan"] = "off"
-	cfg.ConnConfig.RuntimeParams["jit"] = "off"
-	// The statements wait for each other's rows and look again.
-	cfg.ConnConfig.RuntimeParams["default_transaction_isolation"] = "read committed"
-	cfg.AfterConnect = durable
+	cfg.AfterConnect = settle
 	cfg.ConnConfig.Tracer = failpoint.Tracer() // nil but in tests
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
@@ -75,15 +64,6 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
-}
-
-// durable makes commits synchronous where the server's default is that they
-// are not: a share set that was promoted on a lost record loses the key. What
-// is stricter than on (remote_apply) stays.
-func durable(ctx context.Context, conn *pgx.Conn) error {
-	_, err := conn.Exec(ctx, `SELECT set_config('synchronous_commit', 'on', false)
-		WHERE current_setting('synchronous_commit') = 'off'`)
-	return err
 }
 
 // Close waits for running statements and closes all connections.
