@@ -25,9 +25,12 @@
 //	          and retirement were written in one transaction.
 //
 // What happens after a crash follows from that: up to ceremony the attempt is
-// given up, from prepared on it rolls forward.
+// given up, unless the vendor can go on with it, and from prepared on it rolls
+// forward. Giving up begins with a look: a vendor that has left the old share
+// set although nothing was promoted on record means that our database was set
+// back, and then the attempt is brought up to the commit point (found.go).
 //
-// Ten rules hold, and each has a test named after it (rules_test.go):
+// Ten rules hold, and each has a test named after it (rules*_test.go):
 //
 //  1. Baseline first: before a wallet's first opening, address and public key
 //     as the co-signer derives them from its current share must match what

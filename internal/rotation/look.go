@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -116,7 +117,7 @@ func (j *job) recordBaseline(ctx context.Context, v provider.Inspection, publicK
 // holds the vendor's set, nothing is lost and the record follows; else a
 // person must look. Where there is no co-signer the vendor's parties hold it,
 // and that the key is the one on record, which has been compared, is all that
-// can be known.
+// can be known; but what was given up is not adopted on that alone.
 func (j *job) reconcile(ctx context.Context, p provider.Provider, v provider.Inspection, held cosigner.WalletStatus) error {
 	r := j.r
 	switch {
@@ -126,6 +127,10 @@ func (j *job) reconcile(ctx context.Context, p provider.Provider, v provider.Ins
 	case !p.CoSigned() && v.PublicKey == "":
 		return attention(store.Drift, mismatch("the vendor uses share set %s, on record is %s, and nobody tells the vendor's public key",
 			v.ActiveShareSet, r.Head.ActiveShareSet))
+	case !p.CoSigned():
+		if err := j.neverGivenUp(ctx, v.ActiveShareSet); err != nil {
+			return err
+		}
 	}
 	e := store.Follow(r.Head, store.HistoryRow{WalletID: r.Wallet.ID, Generation: r.Head.Generation + 1, PolicyID: r.PolicyID,
 		Outcome: store.Reconciled, Trigger: r.Trigger, Tick: r.Tick, DecidedAt: j.Store.Now(), RotationID: r.RotationID,
@@ -140,6 +145,22 @@ func (j *job) reconcile(ctx context.Context, p provider.Provider, v provider.Ins
 	j.log.Warn("record reconciled with the vendor", "share_set", v.ActiveShareSet, "replaced", r.Head.ActiveShareSet)
 	r.Head = e.Head(r.Head)
 	j.Metrics.result(r, "reconciled")
+	return nil
+}
+
+// neverGivenUp refuses a share set that the history calls abandoned. Where there
+// is a co-signer, it has been told so and does not hold the set any more.
+func (j *job) neverGivenUp(ctx context.Context, shareSet string) error {
+	rows, _, err := j.Store.History(ctx, j.r.Wallet.ID)
+	if err != nil {
+		return recording(err)
+	}
+	for _, row := range rows {
+		if row.ShareSet == shareSet && (row.Outcome == store.Abandoned || row.Outcome == store.Rejected) {
+			return attention(store.Drift, mismatch("the vendor uses share set %s, which was given up on %s; on record is %s",
+				shareSet, row.DecidedAt.Format(time.DateTime), j.r.Head.ActiveShareSet))
+		}
+	}
 	return nil
 }
 

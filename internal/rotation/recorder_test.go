@@ -292,6 +292,7 @@ func TestRecorderUnderStress(t *testing.T) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	var killed atomic.Int32
+	claimed := x.claimed()
 	wg.Go(func() {
 		for {
 			select {
@@ -308,7 +309,7 @@ func TestRecorderUnderStress(t *testing.T) {
 			}
 		}
 	})
-	x.claim()
+	x.submitAll(claimed, nil)
 	deadline := time.Now().Add(patience)
 	for open := true; open && time.Now().Before(deadline); {
 		open = value[int](r, `SELECT count(*) FROM rotations`) > 0

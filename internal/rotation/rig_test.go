@@ -118,7 +118,7 @@ func (r *rig) openSandbox(o sandbox.Options) {
 func (r *rig) openDatabase() {
 	t := r.t
 	t.Helper()
-	r.dsn = pgtest.New(t)
+	r.dsn = database(t)
 	var err error
 	r.db, err = pgxpool.New(t.Context(), r.dsn)
 	r.must(err)

@@ -178,6 +178,53 @@ func TestRule6AfterTheSwapHurry(t *testing.T) {
 		}
 	})
 
+	t.Run("a refusal of what is done already is no refusal", func(t *testing.T) {
+		r := newRig(t, sandbox.Options{})
+		x := r.replica()
+		asked := 0
+		r.front.on(onCommit, func(q *http.Request) int {
+			if asked++; asked > 1 {
+				return http.StatusConflict
+			}
+			return 0
+		})
+		r.breaks(faults.Fault{Operation: "cosigner.commit", Kind: faults.LostReply, Times: 1})
+		x.claim()
+		x.settled()
+		r.healthy()
+		if asked != 2 {
+			t.Errorf("asked %d times", asked)
+		}
+	})
+
+	t.Run("a refusal that cannot be understood yet is asked about", func(t *testing.T) {
+		r := newRig(t, sandbox.Options{})
+		x := r.replica()
+		r.front.on(onCommit, func(q *http.Request) int {
+			r.front.on(onCommit, nil)
+			r.front.on(onHeld, func(*http.Request) int { r.front.on(onHeld, nil); return 503 })
+			return http.StatusNotFound
+		})
+		x.claim()
+		x.settled()
+		r.healthy()
+		r.histories("baseline", "activated")
+	})
+
+	t.Run("key at risk: the co-signer knows nothing of the wallet any more", func(t *testing.T) {
+		r := newRig(t, sandbox.Options{})
+		x := r.replica()
+		r.front.on(onCommit, func(q *http.Request) int {
+			r.front.on(onHeld, func(*http.Request) int { return http.StatusNotFound })
+			return http.StatusNotFound
+		})
+		x.claim()
+		x.needs(store.KeyAtRisk, provider.Verification)
+		if got := r.record(); got.State != "promoted" || !got.Frozen {
+			t.Errorf("on record %+v", got)
+		}
+	})
+
 	t.Run("no further promotion through a co-signer that does not commit", func(t *testing.T) {
 		r := newRig(t, sandbox.Options{Wallets: 2})
 		x := r.replica()

@@ -200,6 +200,36 @@ func TestRule2LookBeforeEachAttempt(t *testing.T) {
 		x.claim()
 		x.needs(store.KeyAtRisk, provider.Verification)
 	})
+	t.Run("without a co-signer: the public key is all there is", func(t *testing.T) {
+		r := newRig(t, sandbox.Options{})
+		p := r.peers()
+		p.set(func() { p.approved = true })
+		x := r.rotated()
+		r.byHand(hand{swap: true, commit: true})
+		x.claim()
+		x.settled()
+		r.histories("baseline", "activated", "reconciled", "activated")
+		r.healthy()
+	})
+	t.Run("without a co-signer: what was given up is drift", func(t *testing.T) {
+		r := newRig(t, sandbox.Options{})
+		r.peers()
+		x := r.replica()
+		x.claim()
+		x.needs(store.WaitsForApproval, "")
+		var given provider.Attempt
+		r.spy.on(onDiscard, func(ctx context.Context, a provider.Attempt) error {
+			given = a
+			return r.vendor.Promote(ctx, a) // too late, and yet
+		})
+		r.exec(`UPDATE rotations SET opened_at = opened_at - interval '2 hours', next_check = now(), attention = NULL, attention_since = NULL`)
+		x.until("it is given up", func() bool { return slices.Contains(r.outcomes(), "abandoned") })
+		x.needs(store.Drift, provider.Verification)
+		if text := r.record().Error; !strings.Contains(text, given.PendingShareSet+", which was given up on") {
+			t.Errorf("the person reads %q", text)
+		}
+		r.histories("baseline", "abandoned")
+	})
 	t.Run("key at risk: two prepared shares of the active set", func(t *testing.T) {
 		r := newRig(t, sandbox.Options{})
 		x := r.rotated()

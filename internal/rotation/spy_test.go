@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -175,6 +176,7 @@ func newFront(t *testing.T, behind string) *front {
 			panic(http.ErrAbortHandler) // what breaks behind breaks here
 		},
 		ModifyResponse: f.rewrite,
+		ErrorLog:       slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
 	}
 	f.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		f.mu.Lock()
