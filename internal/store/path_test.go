@@ -210,8 +210,31 @@ func TestDrop(t *testing.T) {
 	w, r := claimed(t)
 	w.ok(w.Drop(t.Context(), w.epoch, r))
 	w.same(ask[int](w, `SELECT count(*) FROM rotations`), 0, "open rotations")
-	// The wallet is still due, and free.
-	w.claim(r.PolicyID, r.Tick, r.Wallet.ID)
+	// The wallet is free, and due again with the next tick: a person who ends a
+	// rotation does not want it to begin anew.
+	claimed, err := w.Claim(t.Context(), Claim{Owner: w.epoch, PolicyID: r.PolicyID, Tick: r.Tick, Before: r.Tick, Trigger: Schedule,
+		WalletIDs: []int64{r.Wallet.ID}})
+	w.ok(err)
+	w.same(len(claimed.Rotations), 0, "rotations claimed again for the same tick")
+	done, err := w.Complete(t.Context(), r.PolicyID, r.Tick)
+	w.ok(err)
+	w.same(done, true, "the cycle is complete")
+	next := r.Tick.Add(time.Minute)
+	w.tick(r.PolicyID, next)
+	w.claim(r.PolicyID, next, r.Wallet.ID)
+}
+
+func TestDropOfAnotherTickLeavesTheCycleAlone(t *testing.T) {
+	w, r := claimed(t)
+	w.ok(w.Drop(t.Context(), w.epoch, r))
+	next := r.Tick.Add(time.Minute)
+	w.tick(r.PolicyID, next)
+	w.answer(w.request("rotate", r.Wallet.ID, "by hand"), false)
+	taken, err := w.TakeWaiting(t.Context(), w.epoch, r.PolicyID, 0, 10)
+	w.ok(err)
+	w.same(len(taken), 1, "taken")
+	w.ok(w.Drop(t.Context(), w.epoch, taken[0]))
+	w.claim(r.PolicyID, next, r.Wallet.ID)
 }
 
 func TestBaselineNeverChanges(t *testing.T) {

@@ -229,12 +229,29 @@ func (s *Store) Fail(ctx context.Context, owner int64, r *Rotation, class provid
 	return nil
 }
 
-// Drop closes a waiting rotation that is no longer wanted: aborted by a
-// person, or its wallet is gone from the policy.
+// The wallet's row is locked first, as by everybody who claims.
+const dropSQL = `
+WITH w AS (SELECT wallet_id FROM wallet_state WHERE wallet_id = ANY (ARRAY[$2::bigint]) FOR NO KEY UPDATE),
+gone AS (
+    DELETE FROM rotations r USING w
+     WHERE r.wallet_id = ANY (ARRAY[w.wallet_id]) AND r.owner = $1 AND r.rotation_id = $3
+       AND r.state IN ('waiting', 'failed') AND NOT r.discard_pending
+    RETURNING r.wallet_id, r.policy_id, r.tick),
+n AS (
+    UPDATE wallet_state s SET eligible_after = greatest(s.eligible_after, gone.tick + interval '1 microsecond') FROM gone
+     WHERE s.wallet_id = ANY (ARRAY[gone.wallet_id])
+       AND EXISTS (SELECT FROM rotation_cycles c WHERE c.policy_id = gone.policy_id AND c.tick = gone.tick))
+SELECT wallet_id FROM gone`
+
+// Drop closes a waiting rotation that a person does not want. Its wallet waits
+// for the next tick: due again at once, it would be rotated all the same.
 func (s *Store) Drop(ctx context.Context, owner int64, r *Rotation) error {
-	return s.one(ctx, "closing the rotation", `
-		DELETE FROM rotations WHERE wallet_id = $2 AND owner = $1 AND rotation_id = $3
-		   AND state IN ('waiting', 'failed') AND NOT discard_pending`, owner, r.Wallet.ID, r.RotationID)
+	const what = "closing the rotation"
+	taken, err := s.step(ctx, what, dropSQL, owner, r.Wallet.ID, r.RotationID)
+	if err == nil && !taken[r.Wallet.ID] {
+		err = fmt.Errorf("%s: %w", what, ErrNotRecorded)
+	}
+	return err
 }
 
 func (s *Store) step(ctx context.Context, what, sql string, args ...any) (map[int64]bool, error) {
