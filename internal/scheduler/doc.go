@@ -13,11 +13,19 @@
 //	wake ──▶ reload edited policies and judge them
 //	     ──▶ fire ticks that have come
 //	     ──▶ answer people's requests
-//	     ──▶ take what was parked, commits first
-//	     ──▶ sweep the running cycles while workers are free
+//	     ──▶ take what is parked past waiting: commits wait for nobody
+//	     ──▶ while workers are free: waiting rotations, then the emergency
+//	         band, then the running cycles, each in its turn
+//	     ──▶ end the cycles that are through
 //
 // It is woken by NOTIFY, by cron, by a worker that has become free, and by a
-// poll, which alone would do: everything else only makes it sooner.
+// poll, which alone would do: everything else only makes it sooner. A step, a
+// policy or a request that fails keeps no other from its turn, and none lasts
+// longer than a lease lives.
+//
+// Nothing is claimed that could not begin: the wallets of a paused or held
+// provider, and those of a policy of which too many others are failing, stay
+// out of the table of open rotations.
 //
 // Around it run the heartbeat that keeps this replica's lease, the look for
 // replicas that have lost theirs, and the clean-up of old share sets. A lost

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/rotatord/rotatord/internal/provider"
 	"github.com/rotatord/rotatord/internal/sandbox/faults"
 )
 
@@ -149,12 +150,13 @@ func TestStopIsBounded(t *testing.T) {
 	id := r.policy("treasury", "@every 1h")
 	wallets := r.wallets(id, 4, 1, 1)
 	r.ticked(id, time.Hour, 10*time.Second)
-	r.breaks(faults.Fault{Operation: "cosigner.ceremony", Kind: faults.Latency, Delay: time.Hour})
+	r.breaks(faults.Fault{Operation: "dynamic.refresh", Kind: faults.Latency, Delay: time.Hour})
+	patient := map[string]provider.Provider{"dynamic": r.newVendor(time.Hour)}
 	x := r.start(func(o *Options) {
-		o.Config.ShutdownGrace, o.Rotation.Timing.Call = 100*time.Millisecond, time.Minute
-		o.Config.HeartbeatTimeout = 10 * time.Second
+		o.Config.ShutdownGrace, o.Config.HeartbeatTimeout = 100*time.Millisecond, time.Hour
+		o.Rotation.Timing.Call, o.Rotation.Providers = time.Hour, patient
 	})
-	r.eventually("they hang", func() bool { return value[int](r, `SELECT count(*) FROM rotations WHERE state = 'ceremony'`) == 4 })
+	r.eventually("they hang", func() bool { return value[int](r, `SELECT count(*) FROM rotations WHERE state = 'opening'`) == 4 })
 	began := time.Now()
 	x.stop()
 	if took := time.Since(began); took > 5*time.Second {

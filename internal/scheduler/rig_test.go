@@ -66,11 +66,7 @@ func newRig(t *testing.T, wallets int) *rig {
 	base, err := r.sandbox.Listen("127.0.0.1:0")
 	r.must(err)
 	r.info = r.sandbox.Info(base)
-	r.vendor, err = dynamic.New(dynamic.Options{Name: "dynamic", BaseURL: r.info.Dynamic.BaseURL,
-		EnvironmentID: r.info.Dynamic.EnvironmentID, APIToken: func() (string, error) { return r.info.Dynamic.APIToken, nil },
-		Auth: dynamic.AuthTokenExchange, RateLimits: []dynamic.RateLimit{}, CallTimeout: 2 * time.Second, CeremonyTimeout: 3 * time.Second})
-	r.must(err)
-	t.Cleanup(r.vendor.Close)
+	r.vendor = r.newVendor(2 * time.Second)
 	r.signer, err = cosigner.New(cosigner.Options{Name: "default", URL: r.info.Cosigner.URL, Timeout: 2 * time.Second,
 		Token: func() string { return r.info.Cosigner.Token }})
 	r.must(err)
@@ -80,6 +76,17 @@ func newRig(t *testing.T, wallets int) *rig {
 	t.Cleanup(func() { r.db.Close(context.Background()) })
 	r.unused = r.sandbox.State()
 	return r
+}
+
+// newVendor is a client of the sandbox that gives each call so much time.
+func (r *rig) newVendor(callTimeout time.Duration) *dynamic.Provider {
+	r.t.Helper()
+	v, err := dynamic.New(dynamic.Options{Name: "dynamic", BaseURL: r.info.Dynamic.BaseURL,
+		EnvironmentID: r.info.Dynamic.EnvironmentID, APIToken: func() (string, error) { return r.info.Dynamic.APIToken, nil },
+		Auth: dynamic.AuthTokenExchange, RateLimits: []dynamic.RateLimit{}, CallTimeout: callTimeout, CeremonyTimeout: 3 * time.Second})
+	r.must(err)
+	r.t.Cleanup(v.Close)
+	return v
 }
 
 // policy inserts a policy: name, schedule and further columns with values.
