@@ -80,6 +80,17 @@ func TestSignedInEitherSpelling(t *testing.T) {
 	}
 }
 
+// TestInternalErrorsAreNoRefusal, whatever their status.
+func TestInternalErrorsAreNoRefusal(t *testing.T) {
+	w := newWire(t, nil)
+	w.answer("PUT "+vaultPath+routeNew, w.says(400, `{"error_code":1000,"error_message":"x","error_id":"0b6ddf19083c4bd1"}`))
+	_, err := w.p.upgradeGroup(t.Context(), testVault, newGroupID)
+	wantClass(t, err, provider.InDoubt, provider.ReasonProviderError)
+	if refused(err) {
+		t.Error("taken for a definite no")
+	}
+}
+
 // TestImpossibleReplies are never success, and nothing they hold goes anywhere.
 func TestImpossibleReplies(t *testing.T) {
 	long := `{"vault_id":"` + strings.Repeat("x", maxReply) + `"}`

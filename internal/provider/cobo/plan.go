@@ -67,12 +67,16 @@ func (p *Provider) plan(ctx context.Context, s state, a provider.Attempt) (plan,
 
 // nothingRuns refuses a vault with a TSS request under way, whoever made it:
 // there must never be two at a time. Requests are listed by group, so all
-// groups are asked.
+// groups are asked but those that are deleted and listed all the same, of which
+// there may be one for each past rotation.
 func (p *Provider) nothingRuns(ctx context.Context, s state) error {
 	for _, g := range s.groups {
+		if !g.alive() {
+			continue
+		}
 		requests, err := p.listRequests(ctx, s.vault.ID, g.ID)
 		if notFound(err) {
-			continue // deleted a moment ago, or long ago and listed all the same
+			continue // deleted a moment ago
 		}
 		if err != nil {
 			return err
