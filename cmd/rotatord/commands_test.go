@@ -94,11 +94,12 @@ func TestSandbox(t *testing.T) {
 	var stdout, stderr said
 	ended := make(chan int, 1)
 	go func() {
-		ended <- execute(ctx, &cli{stdout: &stdout, stderr: &stderr}, strings.Fields("sandbox --listen 127.0.0.1:0 --wallets 3 --seed 5 --assume old_share=dies_at_ceremony_end"))
+		ended <- execute(ctx, &cli{stdout: &stdout, stderr: &stderr}, strings.Fields("sandbox --listen 127.0.0.1:0 --wallets 3 --vaults 2 --seed 5 --assume old_share=dies_at_ceremony_end"))
 	}()
 	var info sandbox.Info
 	eventually(t, "the sandbox prints where it is", func() bool { return json.Unmarshal([]byte(stdout.String()), &info) == nil })
-	if info.Assume["old_share"] != "dies_at_ceremony_end" || info.Dynamic.APIToken == "" || info.Cosigner.Token == "" {
+	if info.Assume["old_share"] != "dies_at_ceremony_end" || info.Dynamic.APIToken == "" || info.Cosigner.Token == "" ||
+		info.Cobo.APISecret == "" || info.Cobo.ResponsePublicKey == "" || len(info.Cobo.TSSNodes) < 3 {
 		t.Errorf("got %+v", info)
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
@@ -108,8 +109,8 @@ func TestSandbox(t *testing.T) {
 	}
 	defer response.Body.Close()
 	var state struct{ Wallets []sandbox.WalletState }
-	if err := json.NewDecoder(response.Body).Decode(&state); err != nil || len(state.Wallets) != 3 {
-		t.Errorf("there are %d wallets (%v), want 3", len(state.Wallets), err)
+	if err := json.NewDecoder(response.Body).Decode(&state); err != nil || len(state.Wallets) != 5 {
+		t.Errorf("there are %d wallets and vaults (%v), want 5", len(state.Wallets), err)
 	}
 	cancel()
 	if code := <-ended; code != 0 {

@@ -19,13 +19,10 @@ const demoListen = "127.0.0.1:8080"
 
 func newDemo(c *cli) *cobra.Command {
 	o := demo.Options{Version: versionText()}
-	var (
-		listen string
-		vaults int
-	)
+	var listen string
 	cmd := &cobra.Command{
 		Use:   "demo [flags]",
-		Short: "See it work: throwaway database, simulated vendor, real daemon",
+		Short: "See it work: throwaway database, simulated vendors, real daemon",
 		Long: `demo starts a PostgreSQL of its own, the sandbox, a few policies and the daemon,
 shows what goes on, and ends with a table. Whether wallets still sign and old
 shares do not is proven by the sandbox's signatures, not told by the daemon.
@@ -42,7 +39,7 @@ Nothing stays behind in any of these cases.`,
 	f := cmd.Flags()
 	f.DurationVar(&o.For, "for", 30*time.Second, "how long to run; from 30s on, every wallet must rotate at least twice")
 	f.IntVar(&o.Wallets, "wallets", 100, "number of wallets at Dynamic")
-	f.IntVar(&vaults, "vaults", 0, "number of vaults at Cobo; only 0 for now")
+	f.IntVar(&o.Vaults, "vaults", 5, "number of vaults at Cobo")
 	f.StringVar(&listen, "listen", demoListen, "`ADDRESS` of the daemon; if not given and taken, any free port")
 	f.StringVar(&o.DatabaseURL, "database-url", "", "`URL` of a PostgreSQL that runs already, where a database can be created")
 	f.Int64Var(&o.Seed, "seed", 1, "makes the sandbox's wallets reproducible")
@@ -51,10 +48,12 @@ Nothing stays behind in any of these cases.`,
 		switch {
 		case o.For < time.Second:
 			return wrongUse(errors.New("--for: write a second or more"))
-		case o.Wallets < 1:
-			return wrongUse(errors.New("--wallets: write 1 or more"))
-		case vaults != 0:
-			return wrongUse(errNoVaults)
+		case o.Wallets < 0:
+			return wrongUse(errors.New("--wallets: write 0 or more"))
+		case o.Vaults < 0:
+			return wrongUse(errors.New("--vaults: write 0 or more"))
+		case o.Wallets+o.Vaults == 0:
+			return wrongUse(errors.New("--wallets, --vaults: there is nothing to rotate; write 1 or more for one of them"))
 		}
 		if !cmd.Flags().Changed("database-url") {
 			o.DatabaseURL, _ = c.lookupEnv("DATABASE_URL")

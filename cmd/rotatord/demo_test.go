@@ -58,9 +58,10 @@ func TestDemo(t *testing.T) {
 		t.Errorf("exit code %d, want 0", code)
 	}
 	out := p.stdout.String()
-	for _, want := range []string{"/metrics", "/_sandbox/state", "OLD SHARES DEAD", "treasury", "under way",
+	for _, want := range []string{"/metrics", "/_sandbox/state", "OLD SHARES DEAD", "treasury", "custody", "under way",
 		"ok      every wallet signs under its original public key\n", "ok      no old share signs\n",
-		"ok      vendor, co-signer and record agree on every active share set\n", "Everything held."} {
+		"ok      vendor, co-signer and record agree on every active share set\n",
+		"ok      nothing that an attempt opened is left at the vendor\n", "Everything held."} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q", want)
 		}
@@ -92,7 +93,7 @@ func TestDemoOnAGivenServer(t *testing.T) {
 	env := func(key string) (string, bool) { return server.URL(), key == "DATABASE_URL" }
 	ended := make(chan int, 1)
 	go func() {
-		ended <- execute(t.Context(), &cli{stdout: &stdout, stderr: &stderr, lookupEnv: env}, strings.Fields("demo --for 5s --wallets 5 --listen 127.0.0.1:0 -o json"))
+		ended <- execute(t.Context(), &cli{stdout: &stdout, stderr: &stderr, lookupEnv: env}, strings.Fields("demo --for 5s --wallets 5 --vaults 3 --listen 127.0.0.1:0 -o json"))
 	}()
 	eventually(t, "the demo has a database", func() bool { return databases() > before })
 	if code := <-ended; code != 0 {
@@ -107,7 +108,7 @@ func TestDemoOnAGivenServer(t *testing.T) {
 		wallets += p.Wallets
 		rotations += p.Rotations
 	}
-	if !s.OK || s.Interrupted || len(s.Checks) == 0 || wallets != 5 || rotations < 5 {
+	if !s.OK || s.Interrupted || len(s.Checks) == 0 || wallets != 8 || rotations < 8 {
 		t.Errorf("got %+v", s)
 	}
 	if n := databases(); n != before {

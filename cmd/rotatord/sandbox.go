@@ -15,9 +15,6 @@ import (
 	"github.com/rotatord/rotatord/internal/sandbox/assume"
 )
 
-// errNoVaults: until there is a simulated Cobo.
-var errNoVaults = errors.New("--vaults: the sandbox has no vaults yet, because Cobo is not supported by this version; leave it at 0")
-
 func newSandbox(c *cli) *cobra.Command {
 	var (
 		listen, dir     string
@@ -28,23 +25,23 @@ func newSandbox(c *cli) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sandbox [flags]",
 		Short: "Run simulated vendors and a co-signer, to try things out",
-		Long: `sandbox simulates Dynamic and runs a reference co-signer beside it, with real
-share arithmetic: after each rotation it can prove that the wallet still signs
-and that old shares do not. It prints as JSON where everything is and the
-credentials for it, and runs until SIGINT or SIGTERM.
+		Long: `sandbox simulates Dynamic with a reference co-signer beside it, and Cobo with its
+TSS nodes, with real share arithmetic: after each rotation it can prove that the
+wallet still signs and that old shares do not. It prints as JSON where
+everything is and the credentials for it, and runs until SIGINT or SIGTERM.
 
 GET /_sandbox/state tells the truth about every wallet, PUT /_sandbox/faults
 breaks things on purpose. Nothing under /_sandbox asks for credentials: keep it
 on loopback.
 
-What the vendor does not document can be switched with --assume:
+What the vendors do not document can be switched with --assume:
 
 ` + assume.Describe(),
 	}
 	f := cmd.Flags()
 	f.StringVar(&listen, "listen", "127.0.0.1:8070", "`ADDRESS` to listen on")
 	f.IntVar(&wallets, "wallets", 10, "number of wallets at Dynamic")
-	f.IntVar(&vaults, "vaults", 0, "number of vaults at Cobo; only 0 for now")
+	f.IntVar(&vaults, "vaults", 5, "number of vaults at Cobo")
 	f.Int64Var(&seed, "seed", 1, "makes ids, credentials and keys reproducible")
 	f.StringArrayVar(&choices, "assume", nil, "`KEY=VALUE` of the list above; may be repeated")
 	f.StringVar(&dir, "cosigner-dir", "", "`DIR` where the co-signer keeps its shares; if not given, a temporary one")
@@ -55,8 +52,8 @@ What the vendor does not document can be switched with --assume:
 			return wrongUse(err)
 		case wallets < 0:
 			return wrongUse(errors.New("--wallets: write 0 or more"))
-		case vaults != 0:
-			return wrongUse(errNoVaults)
+		case vaults < 0:
+			return wrongUse(errors.New("--vaults: write 0 or more"))
 		}
 		if dir == "" {
 			made, remove, err := c.shareFolder()
@@ -66,7 +63,7 @@ What the vendor does not document can be switched with --assume:
 			defer remove()
 			dir = made
 		}
-		return runSandbox(ctx, c, listen, sandbox.Options{Wallets: wallets, Seed: seed, Assume: assumed, CosignerDir: dir})
+		return runSandbox(ctx, c, listen, sandbox.Options{Wallets: wallets, Vaults: vaults, Seed: seed, Assume: assumed, CosignerDir: dir})
 	})
 	return cmd
 }

@@ -64,7 +64,7 @@ providers: [{name: dynamic, type: dynamic, environment_id: 6f1c7a52-3d0e-4b8e-9c
 		{"migrate --database-url postgres://me:s3cret@127.0.0.1:1/x", 1, "PostgreSQL at 127.0.0.1:1 does not let me in"},
 		{"migrate --config " + empty + " -o xml", 2, `invalid argument "xml" for "-o, --output" flag: write table or json`},
 
-		{"sandbox --vaults 3", 2, "no vaults yet"},
+		{"sandbox --vaults -1", 2, "--vaults: write 0 or more"},
 		{"sandbox --wallets -1", 2, "--wallets: write 0 or more"},
 		{"sandbox --wallets many", 2, `invalid argument "many" for "--wallets" flag`},
 		{"sandbox --assume old_share", 2, "write KEY=VALUE"},
@@ -77,8 +77,9 @@ providers: [{name: dynamic, type: dynamic, environment_id: 6f1c7a52-3d0e-4b8e-9c
 
 		{"demo --for 0s", 2, "--for: write a second or more"},
 		{"demo --for soon", 2, `invalid argument "soon" for "--for" flag`},
-		{"demo --wallets 0", 2, "--wallets: write 1 or more"},
-		{"demo --vaults 1", 2, "no vaults yet"},
+		{"demo --wallets -1", 2, "--wallets: write 0 or more"},
+		{"demo --vaults -1", 2, "--vaults: write 0 or more"},
+		{"demo --wallets 0 --vaults 0", 2, "there is nothing to rotate"},
 		{"demo --listen " + taken.Addr().String(), 1, "--listen: listen tcp " + taken.Addr().String()},
 		{"demo --listen nowhere", 1, "--listen"},
 		{"demo --database-url postgres://me:s3cret@127.0.0.1:1/x", 1, "starting PostgreSQL"},

@@ -6,8 +6,10 @@ import (
 	"github.com/rotatord/rotatord/internal/config"
 )
 
+// The providers are named like the vendors in what the sandbox tells.
 const (
-	providerName = "dynamic"
+	dynamicName  = "dynamic"
+	coboName     = "cobo"
 	coSignerName = "vault"
 )
 
@@ -28,10 +30,16 @@ func (s *stage) config() *config.Config {
 	c.Rotation.QuietTime = c.Rotation.CallTimeout
 	c.Rotation.Backoff = config.Backoff{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
 	c.Providers = []config.Provider{{
-		Name: providerName, Type: config.TypeDynamic,
+		Name: dynamicName, Type: config.TypeDynamic,
 		Dynamic: &config.Dynamic{
 			BaseURL: info.Dynamic.BaseURL, EnvironmentID: info.Dynamic.EnvironmentID,
 			APIToken: config.NewSecret(info.Dynamic.APIToken), Auth: config.AuthTokenExchange, CoSigner: coSignerName,
+		},
+	}, {
+		Name: coboName, Type: config.TypeCobo,
+		Cobo: &config.Cobo{
+			BaseURL: info.Cobo.BaseURL, APISecret: config.NewSecret(info.Cobo.APISecret), ResponsePublicKey: info.Cobo.ResponsePublicKey,
+			TSSNodes: info.Cobo.TSSNodes, OriginalMainGroupHandling: config.ConvertToSigningGroup, ApprovalAttention: 10 * time.Second,
 		},
 	}}
 	c.CoSigners = []config.CoSigner{{Name: coSignerName, URL: info.Cosigner.URL, Token: config.NewSecret(info.Cosigner.Token)}}

@@ -18,12 +18,13 @@ import (
 	"github.com/rotatord/rotatord/internal/sandbox"
 )
 
-// Options of Run. All are required, but for DatabaseURL and Seed.
+// Options of Run. All are required, but for DatabaseURL and Seed, and one of
+// Wallets and Vaults.
 type Options struct {
 	// For is how long policies run, from the moment everything is up.
 	For time.Duration
-	// Wallets at the simulated Dynamic.
-	Wallets int
+	// Wallets at the simulated Dynamic, and Vaults at the simulated Cobo.
+	Wallets, Vaults int
 	// Seed makes the sandbox's wallets reproducible.
 	Seed int64
 	// DatabaseURL is a PostgreSQL that runs already; what is made there is
@@ -94,14 +95,14 @@ func Run(ctx context.Context, o Options) (summary *Summary, err error) {
 
 // start brings everything up. close ends what it got to.
 func (s *stage) start(ctx context.Context) (err error) {
-	s.Screen.Line("starting PostgreSQL, the sandbox with %d wallets, and the daemon", s.Wallets)
+	s.Screen.Line("starting PostgreSQL, the sandbox with %d wallets and %d vaults, and the daemon", s.Wallets, s.Vaults)
 	if s.postgres, err = pgdev.Start(ctx, pgdev.Options{URL: s.DatabaseURL}); err != nil {
 		return fmt.Errorf("starting PostgreSQL: %w", app.OneLine(err))
 	}
 	if s.dsn, err = s.postgres.CreateDatabase(ctx, "demo", ""); err != nil {
 		return err
 	}
-	if s.sandbox, err = sandbox.New(sandbox.Options{Wallets: s.Wallets, Seed: s.Seed, CosignerDir: s.ShareDir}); err != nil {
+	if s.sandbox, err = sandbox.New(sandbox.Options{Wallets: s.Wallets, Vaults: s.Vaults, Seed: s.Seed, CosignerDir: s.ShareDir}); err != nil {
 		return fmt.Errorf("starting the sandbox: %w", err)
 	}
 	if s.url, err = s.sandbox.Listen("127.0.0.1:0"); err != nil {
@@ -115,13 +116,16 @@ func (s *stage) start(ctx context.Context) (err error) {
 	s.stop, s.daemon = stop, make(chan error, 1)
 	go func() { s.daemon <- daemon.Run(running) }()
 
+	if err := s.sandbox.SetWebhook("http://" + s.Listener.Addr().String() + "/webhooks/cobo/" + coboName); err != nil {
+		return fmt.Errorf("telling the sandbox where to call: %w", err)
+	}
 	if s.before, err = s.truth(ctx); err != nil {
 		return err
 	}
 	if s.operator, err = newOperator(ctx, s.dsn); err != nil {
 		return err
 	}
-	return s.operator.setUp(ctx, policiesFor(s.For), s.before)
+	return s.operator.setUp(ctx, s.policies(), s.before)
 }
 
 // watch shows progress until the time is over, ctx ends or the daemon does.

@@ -10,7 +10,7 @@ func (s *stage) introduce() {
 	line("database  %s", s.postgres.PsqlCommand(s.dsn))
 	line("")
 	line("%-10s %-12s %-8s %-10s %s", "policy", "schedule", "spread", "max age", "canary")
-	for _, p := range policiesFor(s.For) {
+	for _, p := range s.policies() {
 		age := "-"
 		if p.maxShareAge > 0 {
 			age = p.maxShareAge.String()

@@ -15,18 +15,22 @@ type evidence struct {
 	before   map[string]sandbox.WalletState // vendor and co-signer, before the first rotation
 	after    map[string]sandbox.WalletState // and now, proven by signatures
 	tampered map[string]string
+	orphans  []string // what attempts left behind at the vendor
 	// full: the demo was long enough for two rotations of each wallet.
 	full bool
 }
 
 func (s *stage) judge(ctx context.Context, interrupted bool) (*Summary, error) {
-	e := evidence{policies: policiesFor(s.For), before: s.before, full: s.For >= fullLength && !interrupted}
+	e := evidence{policies: s.policies(), before: s.before, full: s.For >= fullLength && !interrupted}
 	var err error
 	if e.record, err = s.operator.record(ctx); err != nil {
 		return nil, err
 	}
 	s.Screen.Line("asking the sandbox to sign with every wallet, and with every old share")
 	if e.after, err = s.truth(ctx); err != nil {
+		return nil, err
+	}
+	if e.orphans, err = s.orphans(ctx); err != nil {
 		return nil, err
 	}
 	if e.tampered, err = s.tampered(ctx, e.record); err != nil {
@@ -61,8 +65,11 @@ func (e *evidence) checks() []check {
 			return ""
 		}},
 		{"no old share signs", false, func(r recorded) string {
-			if e.after[r.ExternalID].OldShareSigns {
+			switch now := e.after[r.ExternalID]; {
+			case now.OldShareSigns:
 				return "an old share still signs"
+			case now.Retiring:
+				return "the vendor still keeps its old shares"
 			}
 			return ""
 		}},
@@ -73,9 +80,13 @@ func (e *evidence) checks() []check {
 				// Nothing is on record before the first look at a wallet.
 				recorded = e.before[r.ExternalID].ActiveShareSet
 			}
-			if now.ActiveShareSet != recorded || now.CosignerShareSet != recorded || now.Generation != r.Generation {
+			coSigner := now.CosignerShareSet
+			if now.Provider == coboName { // its parties are the vendor's and the TSS nodes
+				coSigner = now.ActiveShareSet
+			}
+			if now.ActiveShareSet != recorded || coSigner != recorded || now.Generation != r.Generation {
 				return fmt.Sprintf("vendor %s (generation %d), co-signer %s, record %s (generation %d)",
-					now.ActiveShareSet, now.Generation, now.CosignerShareSet, recorded, r.Generation)
+					now.ActiveShareSet, now.Generation, coSigner, recorded, r.Generation)
 			}
 			return ""
 		}},
@@ -111,6 +122,9 @@ func (e *evidence) summary() *Summary {
 		}
 		s.Checks = append(s.Checks, result)
 	}
+	nothingLeft := Check{Name: "nothing that an attempt opened is left at the vendor", OK: len(e.orphans) == 0, Failed: len(e.orphans),
+		Examples: e.orphans[:min(len(e.orphans), examples)]}
+	s.Checks, s.OK = append(s.Checks, nothingLeft), s.OK && nothingLeft.OK
 	if len(e.record) != len(e.before) {
 		s.OK = false
 		s.Checks = append(s.Checks, Check{Name: "every wallet of the sandbox is on record", Failed: len(e.before) - len(e.record)})

@@ -17,24 +17,34 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// inOrder is the evidence of a full demo with six wallets in which nothing
-// went wrong.
+// inOrder is the evidence of a full demo with six wallets, w1 to w6, and two
+// vaults, v1 and v2, in which nothing went wrong.
 func inOrder() *evidence {
 	e := &evidence{
 		policies: policiesFor(fullLength), full: true,
 		before: map[string]sandbox.WalletState{}, after: map[string]sandbox.WalletState{}, tampered: map[string]string{},
 	}
-	dealt := deal(e.policies, 6)
-	for i := range 6 {
-		id, p := fmt.Sprintf("w%d", i+1), e.policies[dealt[i]]
-		state := sandbox.WalletState{ID: id, PublicKey: "key of " + id, ActiveShareSet: "first", CosignerShareSet: "first", CanSign: true}
-		e.before[id] = state
-		state.Generation = int(fullLength/p.every) - 1
-		state.ActiveShareSet, state.CosignerShareSet = "set-of-"+id, "set-of-"+id
-		e.after[id] = state
-		e.record = append(e.record, recorded{ID: int64(i + 1), ExternalID: id, Policy: p.name, Generation: state.Generation,
-			Active: state.ActiveShareSet, Age: time.Duration(i+1) * 1500 * time.Millisecond})
+	add := func(provider, prefix string, n int) {
+		suitable := of(provider, e.policies)
+		for i, at := range deal(suitable, n) {
+			id, p := fmt.Sprintf("%s%d", prefix, i+1), suitable[at]
+			state := sandbox.WalletState{Provider: provider, ID: id, PublicKey: "key of " + id, ActiveShareSet: "first", CanSign: true}
+			if provider == dynamicName {
+				state.CosignerShareSet = state.ActiveShareSet
+			}
+			e.before[id] = state
+			state.Generation = int(fullLength/p.every) - 1
+			state.ActiveShareSet = "set-of-" + id
+			if provider == dynamicName {
+				state.CosignerShareSet = state.ActiveShareSet
+			}
+			e.after[id] = state
+			e.record = append(e.record, recorded{ID: int64(len(e.record) + 1), ExternalID: id, Policy: p.name, Generation: state.Generation,
+				Active: state.ActiveShareSet, Age: time.Duration(i+1) * 1500 * time.Millisecond})
+		}
 	}
+	add(dynamicName, "w", 6)
+	add(coboName, "v", 2)
 	return e
 }
 
@@ -56,6 +66,7 @@ func TestChecks(t *testing.T) {
 		chain  = "every history verifies"
 		calm   = "no wallet waits for a person"
 		number = "every wallet of the sandbox is on record"
+		tidy   = "nothing that an attempt opened is left at the vendor"
 	)
 	for name, c := range map[string]struct {
 		harm func(*evidence)
@@ -86,8 +97,18 @@ func TestChecks(t *testing.T) {
 		"record counts one more": {func(e *evidence) { e.record[4].Generation++ }, []string{agree}},
 		"tampered":               {func(e *evidence) { e.tampered["w6"] = "row 2 was changed" }, []string{chain}},
 		"attention":              {func(e *evidence) { e.record[1].Attention = "drift" }, []string{calm}},
-		"a wallet is missing":    {func(e *evidence) { e.record = e.record[:5] }, []string{number}},
-		"gone at the sandbox":    {func(e *evidence) { delete(e.after, "w1") }, []string{twice, signs, agree}},
+		"a wallet is missing":    {func(e *evidence) { e.record = e.record[:7] }, []string{number}},
+		"a vault rotated once": {func(e *evidence) {
+			e.change("v2", func(s *sandbox.WalletState) { s.Generation = 1 })
+			e.record[7].Generation = 1
+		}, []string{twice}},
+		"a vault's root key changed": {func(e *evidence) { e.change("v1", func(s *sandbox.WalletState) { s.PublicKey = "another" }) }, []string{signs}},
+		"a vault cannot sign":        {func(e *evidence) { e.change("v1", func(s *sandbox.WalletState) { s.CanSign = false }) }, []string{signs}},
+		"an old group signs":         {func(e *evidence) { e.change("v1", func(s *sandbox.WalletState) { s.OldShareSigns = true }) }, []string{dead}},
+		"an old group is kept":       {func(e *evidence) { e.change("v2", func(s *sandbox.WalletState) { s.Retiring = true }) }, []string{dead}},
+		"another Main Group":         {func(e *evidence) { e.change("v2", func(s *sandbox.WalletState) { s.ActiveShareSet = "x" }) }, []string{agree}},
+		"a group is left behind":     {func(e *evidence) { e.orphans = []string{"group g1"} }, []string{tidy}},
+		"gone at the sandbox":        {func(e *evidence) { delete(e.after, "w1") }, []string{twice, signs, agree}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := inOrder()
@@ -117,6 +138,7 @@ func TestSummary(t *testing.T) {
 	}
 	broken.change("w5", func(s *sandbox.WalletState) { s.OldShareSigns = true })
 	broken.record[2].Failures = 7
+	broken.orphans = []string{"group 1", "group 2", "group 3", "TSS request 4"}
 	short := inOrder()
 	short.full = false
 	for name, s := range map[string]*Summary{"in-order": inOrder().summary(), "broken": broken.summary(), "interrupted": short.summary()} {
@@ -166,12 +188,30 @@ func TestPoliciesFitTheTime(t *testing.T) {
 
 func TestDeal(t *testing.T) {
 	for n, want := range map[int][]int{0: {0, 0, 0, 0}, 1: {1, 0, 0, 0}, 5: {2, 1, 1, 1}, 100: {10, 40, 30, 20}, 1000: {100, 400, 300, 200}} {
-		got := make([]int, len(policies))
-		for _, i := range deal(policies, n) {
+		got := make([]int, 4)
+		for _, i := range deal(of(dynamicName, policies), n) {
 			got[i]++
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("%d wallets (-want +got):\n%s", n, diff)
+		}
+	}
+}
+
+// TestPoliciesWithoutWalletsAreLeftOut, because a cycle of nothing shows
+// nothing.
+func TestPoliciesWithoutWalletsAreLeftOut(t *testing.T) {
+	for o, want := range map[Options]string{
+		{For: fullLength, Wallets: 1, Vaults: 1}: "treasury payments payouts cold custody",
+		{For: fullLength, Wallets: 1}:            "treasury payments payouts cold",
+		{For: fullLength, Vaults: 1}:             "custody",
+	} {
+		var names []string
+		for _, p := range o.policies() {
+			names = append(names, p.name)
+		}
+		if got := strings.Join(names, " "); got != want {
+			t.Errorf("%d wallets and %d vaults have the policies %s, want %s", o.Wallets, o.Vaults, got, want)
 		}
 	}
 }

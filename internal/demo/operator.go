@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -46,14 +47,20 @@ func (o *operator) setUp(ctx context.Context, policies []policy, states map[stri
 			return fmt.Errorf("inserting policy %s: %w", p.name, err)
 		}
 	}
-	wallets := slices.SortedFunc(maps.Values(states), func(a, b sandbox.WalletState) int { return cmp.Compare(a.ID, b.ID) })
-	dealt := deal(policies, len(wallets))
+	byProvider := map[string][]sandbox.WalletState{}
+	for _, w := range slices.SortedFunc(maps.Values(states), func(a, b sandbox.WalletState) int { return cmp.Compare(a.ID, b.ID) }) {
+		byProvider[w.Provider] = append(byProvider[w.Provider], w)
+	}
 	batch := &pgx.Batch{}
-	for i, w := range wallets {
-		batch.Queue(`
-			INSERT INTO wallets (provider, external_id, address, chain, public_key, policy_id)
-			SELECT $1, $2, $3, $4, $5, id FROM rotation_policies WHERE name = $6`,
-			providerName, w.ID, w.Address, w.Chain, w.PublicKey, policies[dealt[i]].name)
+	for _, name := range slices.Sorted(maps.Keys(byProvider)) {
+		suitable := of(name, policies)
+		for i, at := range deal(suitable, len(byProvider[name])) {
+			w := byProvider[name][i]
+			batch.Queue(`
+				INSERT INTO wallets (provider, external_id, address, chain, public_key, policy_id)
+				SELECT $1, $2, nullif($3, ''), nullif($4, ''), $5, id FROM rotation_policies WHERE name = $6`,
+				w.Provider, w.ID, w.Address, w.Chain, publicKey(w), suitable[at].name)
+		}
 	}
 	if err := o.conn.SendBatch(ctx, batch).Close(); err != nil {
 		return fmt.Errorf("inserting wallets: %w", err)
@@ -61,9 +68,14 @@ func (o *operator) setUp(ctx context.Context, policies []policy, states map[stri
 	return nil
 }
 
+// publicKey is what an operator expects of a wallet: for a vault, the root keys
+// of both curves in the form that the daemon compares.
+func publicKey(w sandbox.WalletState) string { return strings.ReplaceAll(w.PublicKey, " ", ";") }
+
 // progress is one look at the fleet.
 type progress struct {
 	rotations, underWay, failures, attention int64
+	retiring                                 int64 // old share sets that are still to be cleaned up
 	oldest                                   time.Duration
 }
 
@@ -82,8 +94,9 @@ func (o *operator) progress(ctx context.Context) (p progress, err error) {
 		       (SELECT count(*) FROM rotations WHERE state NOT IN ('waiting', 'failed')),
 		       (SELECT count(*) FROM share_set_history WHERE outcome IN ('abandoned', 'rejected', 'failed')),
 		       (SELECT count(*) FROM attention),
+		       (SELECT count(*) FROM retirements),
 		       (SELECT coalesce(extract(epoch FROM now() - min(coalesce(activated_at, cycle_at))), 0) FROM wallet_state)`).
-		Scan(&p.rotations, &p.underWay, &p.failures, &p.attention, &age)
+		Scan(&p.rotations, &p.underWay, &p.failures, &p.attention, &p.retiring, &age)
 	if err != nil {
 		return progress{}, fmt.Errorf("looking at the fleet: %w", err)
 	}
@@ -99,9 +112,9 @@ func (o *operator) pause(ctx context.Context, reason string) error {
 	return nil
 }
 
-// awaitQuiet waits until no rotation is between its opening and its end. What
-// was claimed a moment before the pause may still open, so one quiet look is
-// not enough.
+// awaitQuiet waits until no rotation is between its opening and its end, and no
+// old share set is left to be cleaned up. What was claimed a moment before the
+// pause may still open, so one quiet look is not enough.
 func (o *operator) awaitQuiet(ctx context.Context) error {
 	const enough = 3
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -112,7 +125,7 @@ func (o *operator) awaitQuiet(ctx context.Context) error {
 			return err
 		}
 		quiet++
-		if p.underWay > 0 {
+		if p.underWay > 0 || p.retiring > 0 {
 			quiet = 0
 		}
 		select {

@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"math"
+	"slices"
 	"time"
 )
 
@@ -10,7 +11,8 @@ import (
 // their defaults.
 type policy struct {
 	name          string
-	share         int // of the wallets, in percent
+	provider      string // whose wallets it rotates
+	share         int    // of these, in percent
 	every         time.Duration
 	spread        time.Duration
 	maxShareAge   time.Duration // 0: none promised
@@ -23,10 +25,18 @@ type policy struct {
 const fullLength = 30 * time.Second
 
 var policies = []policy{
-	{name: "treasury", share: 10, every: 5 * time.Second, maxShareAge: 25 * time.Second, canary: 1, maxConcurrent: 8},
-	{name: "payments", share: 40, every: 6 * time.Second, spread: 3 * time.Second, maxShareAge: 30 * time.Second, maxConcurrent: 32},
-	{name: "payouts", share: 30, every: 8 * time.Second, maxShareAge: 40 * time.Second, maxConcurrent: 16},
-	{name: "cold", share: 20, every: 10 * time.Second, spread: 4 * time.Second, maxConcurrent: 16},
+	{name: "treasury", provider: dynamicName, share: 10, every: 5 * time.Second, maxShareAge: 25 * time.Second, canary: 1, maxConcurrent: 8},
+	{name: "payments", provider: dynamicName, share: 40, every: 6 * time.Second, spread: 3 * time.Second, maxShareAge: 30 * time.Second, maxConcurrent: 32},
+	{name: "payouts", provider: dynamicName, share: 30, every: 8 * time.Second, maxShareAge: 40 * time.Second, maxConcurrent: 16},
+	{name: "cold", provider: dynamicName, share: 20, every: 10 * time.Second, spread: 4 * time.Second, maxConcurrent: 16},
+	{name: "custody", provider: coboName, share: 100, every: 8 * time.Second, maxShareAge: 40 * time.Second, canary: 1, maxConcurrent: 8},
+}
+
+// policies are those that have wallets, with schedules that fit the demo's
+// length.
+func (o Options) policies() []policy {
+	count := map[string]int{dynamicName: o.Wallets, coboName: o.Vaults}
+	return slices.DeleteFunc(policiesFor(o.For), func(p policy) bool { return count[p.provider] == 0 })
 }
 
 // policiesFor are the policies with schedules that fit a demo of this length.
@@ -54,8 +64,13 @@ func (p policy) schedule() string { return "@every " + p.every.String() }
 
 func interval(d time.Duration) string { return fmt.Sprintf("%d milliseconds", d.Milliseconds()) }
 
-// deal gives each of n wallets a policy, by the policies' shares. A few wallets
-// take turns, so that no policy is without.
+// of are the policies for the wallets of one provider.
+func of(provider string, policies []policy) []policy {
+	return slices.DeleteFunc(slices.Clone(policies), func(p policy) bool { return p.provider != provider })
+}
+
+// deal gives each of n wallets of a provider one of its policies, by their
+// shares. A few wallets take turns, so that no policy is without.
 func deal(policies []policy, n int) []int {
 	out := make([]int, n)
 	for i := range out {
