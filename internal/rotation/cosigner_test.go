@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -49,7 +50,8 @@ func TestCoSignerInTrouble(t *testing.T) {
 		{"cannot be told of an abandoned attempt", func(r *rig) {
 			r.breaks(faults.Fault{Operation: "dynamic.room", Kind: faults.Reject, Times: 1},
 				faults.Fault{Operation: "cosigner.abort", Kind: faults.Status, Status: 503})
-			r.options.Timing.Ceremony = 300 * time.Millisecond
+			r.options.Timing.Ceremony = time.Second
+			r.exec(`UPDATE rotation_policies SET max_attempts = 100`)
 		}, store.NeedsPerson, provider.Retryable, false, ""},
 		{"must not be told of an abandoned attempt", func(r *rig) {
 			r.breaks(faults.Fault{Operation: "dynamic.room", Kind: faults.Reject, Times: 1})
@@ -62,7 +64,9 @@ func TestCoSignerInTrouble(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRig(t, sandbox.Options{})
-			r.options.Timing.Call = 500 * time.Millisecond
+			if strings.HasPrefix(tt.name, "slow") {
+				r.options.Timing.Call = time.Second
+			}
 			r.exec(`UPDATE rotation_policies SET max_attempts = 2`)
 			tt.breaks(r)
 			old := r.truth(0)

@@ -33,21 +33,25 @@ func together[T any](t *testing.T, rec *recorder[T], owner int64, steps []T) []e
 	}
 	errs := make([]error, len(steps))
 	var wg sync.WaitGroup
-	for i, s := range steps {
-		wg.Go(func() { errs[i] = rec.record(t.Context(), owner, s) })
-	}
-	deadline := time.Now().Add(patience)
-	for queued := 0; queued < len(steps)-1; {
-		if time.Now().After(deadline) {
-			t.Fatal("the steps do not queue")
+	record := func(i int) { wg.Go(func() { errs[i] = rec.record(t.Context(), owner, steps[i]) }) }
+	until := func(what string, holds func() bool) {
+		for deadline := time.Now().Add(patience); !holds(); pause(t.Context(), time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Errorf("timed out waiting until %s", what)
+				return
+			}
 		}
+	}
+	record(0)
+	until("the first flush is held up", func() bool { return calls.Load() == 1 })
+	for i := 1; i < len(steps); i++ {
+		record(i)
+	}
+	until("the others have queued", func() bool {
 		rec.mu.Lock()
-		queued = len(rec.queue)
-		rec.mu.Unlock()
-		if queued < len(steps)-1 {
-			pause(t.Context(), time.Millisecond)
-		}
-	}
+		defer rec.mu.Unlock()
+		return len(rec.queue) == len(steps)-1
+	})
 	close(held)
 	wg.Wait()
 	return errs

@@ -60,7 +60,7 @@ func newRig(t *testing.T, o sandbox.Options) *rig {
 		o.Wallets = 1
 	}
 	if o.CeremonyTimeout == 0 {
-		o.CeremonyTimeout = 2 * time.Second
+		o.CeremonyTimeout = 10 * time.Second
 	}
 	r := &rig{t: t, registry: prometheus.NewRegistry(), pace: pace{min: 20 * time.Millisecond, max: 200 * time.Millisecond, commit: 100 * time.Millisecond}}
 	r.openSandbox(o)
@@ -79,7 +79,8 @@ func newRig(t *testing.T, o sandbox.Options) *rig {
 			}
 			return nil
 		},
-		Timing: Timing{Call: 2 * time.Second, Ceremony: 4 * time.Second, Approval: time.Hour, Quiet: 50 * time.Millisecond,
+		// Nothing here is to run out of time because the machine is busy.
+		Timing: Timing{Call: 10 * time.Second, Ceremony: 20 * time.Second, Approval: time.Hour, Quiet: 50 * time.Millisecond,
 			CommitAttention: 300 * time.Millisecond, BackoffInitial: 10 * time.Millisecond, BackoffMax: 100 * time.Millisecond},
 		Held:    func(*store.Rotation) time.Time { return time.Time{} },
 		Metrics: NewMetrics(r.registry, []string{"dynamic"}),
@@ -104,12 +105,12 @@ func (r *rig) openSandbox(o sandbox.Options) {
 	r.info = r.sandbox.Info(url)
 	r.vendor, err = dynamic.New(dynamic.Options{Name: "dynamic", BaseURL: r.info.Dynamic.BaseURL,
 		EnvironmentID: r.info.Dynamic.EnvironmentID, APIToken: func() (string, error) { return r.info.Dynamic.APIToken, nil },
-		Auth: dynamic.AuthTokenExchange, RateLimits: []dynamic.RateLimit{}, CallTimeout: 2 * time.Second, CeremonyTimeout: 3 * time.Second})
+		Auth: dynamic.AuthTokenExchange, RateLimits: []dynamic.RateLimit{}, CallTimeout: 10 * time.Second, CeremonyTimeout: 15 * time.Second})
 	r.must(err)
 	t.Cleanup(r.vendor.Close)
 	r.spy = &spy{Provider: r.vendor, before: map[string]hook{}}
 	r.front = newFront(t, r.info.Cosigner.URL)
-	r.signer, err = cosigner.New(cosigner.Options{Name: "default", URL: r.front.server.URL, Timeout: 2 * time.Second,
+	r.signer, err = cosigner.New(cosigner.Options{Name: "default", URL: r.front.server.URL, Timeout: 10 * time.Second,
 		Token: func() string { return r.info.Cosigner.Token }})
 	r.must(err)
 	t.Cleanup(r.signer.Close)
@@ -230,7 +231,10 @@ func (x *replica) claimed(walletIDs ...int64) []*store.Rotation {
 	if len(walletIDs) == 0 {
 		walletIDs = r.walletIDs()
 	}
-	tick := r.store.Now().Add(time.Millisecond)
+	// Behind the enrolment and every tick before, whatever the load does to this
+	// process's idea of the database's clock.
+	tick := value[time.Time](r, `
+		SELECT greatest(clock_timestamp(), max(cycle_at), max(eligible_after), max(tick)) + interval '1 millisecond' FROM wallet_state, policy_state`)
 	r.exec(`UPDATE policy_state SET tick = $1`, tick)
 	claimed, err := r.store.Claim(r.t.Context(), store.Claim{Owner: x.lease.epoch, PolicyID: r.policyID, Tick: tick, Before: tick,
 		Trigger: store.Schedule, WalletIDs: walletIDs})

@@ -134,7 +134,8 @@ func TestRule5NothingStartsOver(t *testing.T) {
 func (r *rig) advance() {
 	r.t.Helper()
 	r.exec(`UPDATE policy_state SET running_version = 1, schedule_since = '-infinity'`)
-	first, err := r.store.Advance(r.t.Context(), store.Tick{PolicyID: r.policyID, Version: 1, At: r.store.Now().Add(time.Millisecond), Trigger: store.Schedule})
+	next := value[time.Time](r, `SELECT greatest(clock_timestamp(), max(tick)) + interval '1 millisecond' FROM policy_state`)
+	first, err := r.store.Advance(r.t.Context(), store.Tick{PolicyID: r.policyID, Version: 1, At: next, Trigger: store.Schedule})
 	if err != nil || !first {
 		r.t.Fatalf("the tick was not recorded: %v", err)
 	}

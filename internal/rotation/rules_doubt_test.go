@@ -14,6 +14,15 @@ import (
 	"github.com/rotatord/rotatord/internal/store"
 )
 
+// callTime is short only where a call is to run out of it: everything else has
+// to fit in.
+func callTime(f faults.Fault) time.Duration {
+	if f.Kind == faults.Latency {
+		return time.Second
+	}
+	return patience
+}
+
 func TestRule8UnknownOutcomesAreAsked(t *testing.T) {
 	// Whatever becomes of the call that swaps: the vendor is asked what is
 	// active, the same set is rolled forward, and it is swapped in once.
@@ -24,7 +33,7 @@ func TestRule8UnknownOutcomesAreAsked(t *testing.T) {
 	}{
 		{name: "reply lost", fault: faults.Fault{Kind: faults.LostReply}},
 		{name: "request lost", fault: faults.Fault{Kind: faults.LostRequest}},
-		{name: "slower than the deadline", fault: faults.Fault{Kind: faults.Latency, Delay: time.Second}},
+		{name: "slower than the deadline", fault: faults.Fault{Kind: faults.Latency, Delay: time.Minute}},
 		{name: "late effect", fault: faults.Fault{Kind: faults.LateEffect, Delay: 100 * time.Millisecond}},
 		{name: "reply cut off", fault: faults.Fault{Kind: faults.DropStream}},
 		{name: "answered 500", fault: faults.Fault{Kind: faults.Status}},
@@ -32,7 +41,7 @@ func TestRule8UnknownOutcomesAreAsked(t *testing.T) {
 	} {
 		t.Run("swap: "+tt.name, func(t *testing.T) {
 			r := newRig(t, sandbox.Options{Assume: tt.assume})
-			r.options.Timing.Call = 300 * time.Millisecond
+			r.options.Timing.Call = callTime(tt.fault)
 			if tt.fault.Kind != "" {
 				tt.fault.Operation, tt.fault.Times = "dynamic.locations", 1
 				r.breaks(tt.fault)
@@ -86,13 +95,13 @@ func TestRule8UnknownOutcomesAreAsked(t *testing.T) {
 	}{
 		{"reply lost", faults.Fault{Kind: faults.LostReply}},
 		{"request lost", faults.Fault{Kind: faults.LostRequest}},
-		{"slower than the deadline", faults.Fault{Kind: faults.Latency, Delay: time.Second}},
+		{"slower than the deadline", faults.Fault{Kind: faults.Latency, Delay: time.Minute}},
 		{"late effect", faults.Fault{Kind: faults.LateEffect, Delay: 50 * time.Millisecond}},
 		{"answered 500", faults.Fault{Kind: faults.Status}},
 	} {
 		t.Run("refresh: "+tt.name, func(t *testing.T) {
 			r := newRig(t, sandbox.Options{})
-			r.options.Timing.Call = 300 * time.Millisecond
+			r.options.Timing.Call = callTime(tt.fault)
 			r.options.Timing.Quiet = 400 * time.Millisecond
 			tt.fault.Operation, tt.fault.Times = "dynamic.refresh", 1
 			r.breaks(tt.fault)
