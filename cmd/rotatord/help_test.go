@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/spf13/cobra"
 
 	"github.com/rotatord/rotatord/internal/sandbox/assume"
 )
@@ -34,9 +35,14 @@ func golden(t *testing.T, name, got string) {
 
 func TestHelp(t *testing.T) {
 	commands := []string{}
-	for _, c := range newRoot(&cli{}).Commands() {
-		commands = append(commands, c.Name())
+	var collect func(above string, all []*cobra.Command)
+	collect = func(above string, all []*cobra.Command) {
+		for _, c := range all {
+			commands = append(commands, above+c.Name())
+			collect(above+c.Name()+" ", c.Commands())
+		}
 	}
+	collect("", newRoot(&cli{}).Commands())
 	if len(commands) < 6 {
 		t.Fatalf("there are %d commands, want at least 6", len(commands))
 	}
@@ -46,11 +52,11 @@ func TestHelp(t *testing.T) {
 		t.Errorf("without arguments: %+v, want the help and 0", bare)
 	}
 	for _, name := range commands {
-		r := rotatord(t.Context(), nil, name, "--help")
+		r := rotatord(t.Context(), nil, append(strings.Fields(name), "--help")...)
 		if r.code != 0 || r.stderr != "" {
 			t.Errorf("%s --help: exit code %d, standard error %q", name, r.code, r.stderr)
 		}
 		// The list has a home and tests of its own.
-		golden(t, "help/"+name+".txt", strings.Replace(r.stdout, assume.Describe(), "(the list of assumptions)\n", 1))
+		golden(t, "help/"+strings.ReplaceAll(name, " ", "-")+".txt", strings.Replace(r.stdout, assume.Describe(), "(the list of assumptions)\n", 1))
 	}
 }

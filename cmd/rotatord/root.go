@@ -109,14 +109,20 @@ Exit codes: 0 it worked, 1 it failed, 2 wrong use or a bad configuration.`,
 	}
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.AddCommand(newServe(c), newMigrate(c), newValidate(c), newSandbox(c), newDemo(c), newVersion(c))
+	root.AddCommand(newServe(c), newMigrate(c), newValidate(c), newWallets(c), newSandbox(c), newDemo(c), newVersion(c))
 	root.SetHelpCommand(newHelp())
-	for _, cmd := range root.Commands() {
+	settle(root.Commands())
+	return root
+}
+
+// settle gives commands what all of them have in common.
+func settle(commands []*cobra.Command) {
+	for _, cmd := range commands {
 		cmd.Args = cobra.NoArgs
 		cmd.Flags().SortFlags = false
 		cmd.DisableFlagsInUseLine = true
+		settle(cmd.Commands())
 	}
-	return root
 }
 
 // newHelp is cobra's own, but that it refuses what it does not know.

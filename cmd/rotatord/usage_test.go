@@ -64,6 +64,14 @@ providers: [{name: dynamic, type: dynamic, environment_id: 6f1c7a52-3d0e-4b8e-9c
 		{"migrate --database-url postgres://me:s3cret@127.0.0.1:1/x", 1, "PostgreSQL at 127.0.0.1:1 does not let me in"},
 		{"migrate --config " + empty + " -o xml", 2, `invalid argument "xml" for "-o, --output" flag: write table or json`},
 
+		{"wallets fly", 2, `unknown command "fly" for "rotatord wallets"; see rotatord wallets --help`},
+		{"wallets sync", 2, `required flag(s) "config", "provider" not set; see rotatord wallets sync --help`},
+		{"wallets sync now --config x --provider y", 2, `unknown command "now" for "rotatord wallets sync"`},
+		{"wallets sync --config " + typo + " --provider dynamic", 2, "typo.yaml:1: shceduler"},
+		{"wallets sync --config " + empty + " --provider dynamic", 2, "names no database"},
+		{"wallets sync --config " + nobody + " --provider cobo", 2, `the configuration has no provider "cobo"`},
+		{"wallets sync --config " + nobody + " --provider dynamic -o xml", 2, "write table or json"},
+
 		{"sandbox --vaults -1", 2, "--vaults: write 0 or more"},
 		{"sandbox --wallets -1", 2, "--wallets: write 0 or more"},
 		{"sandbox --wallets many", 2, `invalid argument "many" for "--wallets" flag`},

@@ -110,8 +110,13 @@ func (p *parties) close() {
 		c.Close()
 	}
 	for _, made := range p.providers {
-		if c, ok := made.(interface{ Close() }); ok {
-			c.Close()
-		}
+		letGo(made)
+	}
+}
+
+// letGo closes a provider that keeps connections.
+func letGo(p provider.Provider) {
+	if c, ok := p.(interface{ Close() }); ok {
+		c.Close()
 	}
 }

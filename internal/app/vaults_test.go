@@ -251,7 +251,9 @@ func TestMainGroupChangedByHand(t *testing.T) {
 			return ask[int64](r, `SELECT count(*) FROM share_set_history WHERE outcome = 'activated'`) == times &&
 				ask[int64](r, `SELECT count(*) FROM wallet_status WHERE rotation_state IS NOT NULL`) == 0
 		})
-		eventually(t, "its old group is deleted", func() bool { return ask[int64](r, `SELECT count(*) FROM share_set_history WHERE outcome = 'retired'`) == times })
+		eventually(t, "its old group is deleted", func() bool {
+			return ask[int64](r, `SELECT count(*) FROM share_set_history WHERE outcome = 'retired'`) == times
+		})
 	}
 	rotate(1)
 	ours := r.sandbox.State()[0]
