@@ -101,8 +101,8 @@ func TestControl(t *testing.T) {
 	w.same(c.Paused || len(c.PausedProviders) > 0 || len(c.HoldUntil) > 0, false, "paused or held")
 	w.exec(`UPDATE rotation_control SET paused = true, paused_providers = '{dyn}', reason = 'incident'`)
 	until := w.Now().Add(time.Hour)
-	w.ok(w.Hold(ctx, "cobo", until, "rate limited\x00"))
-	w.ok(w.Hold(ctx, "cobo", until.Add(-time.Minute), "sooner")) // another replica heard less
+	w.ok(w.Hold(ctx, "another", until, "rate limited\x00"))
+	w.ok(w.Hold(ctx, "another", until.Add(-time.Minute), "sooner")) // another replica heard less
 	w.ok(w.Hold(ctx, "old", w.Now().Add(-time.Minute), "over"))
 	c, err = w.Control(ctx)
 	w.ok(err)
@@ -110,8 +110,8 @@ func TestControl(t *testing.T) {
 	w.same(c.Reason, "incident", "reason")
 	w.same(c.PausedProviders, []string{"dyn"}, "paused providers")
 	w.same(len(c.HoldUntil), 1, "held providers")
-	if !c.HoldUntil["cobo"].Equal(until) {
-		t.Errorf("held until %s, want %s", c.HoldUntil["cobo"], until)
+	if !c.HoldUntil["another"].Equal(until) {
+		t.Errorf("held until %s, want %s", c.HoldUntil["another"], until)
 	}
 }
 
