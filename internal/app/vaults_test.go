@@ -89,6 +89,9 @@ func (r *rig) wantRotated(n int64) {
 			r.t.Errorf("vault %s rotated %d times, %d on record, want %d at least", w.ID, w.Generation, generation, n)
 		}
 	}
+	if strings.Contains(r.log.String(), r.info.Cobo.APISecret) {
+		r.t.Error("the API secret is in the log")
+	}
 	orphans := r.sandbox.Stats().Cobo.Orphans
 	if len(orphans.Groups)+len(orphans.TSSRequests) > 0 {
 		r.t.Errorf("left behind at the vendor: %+v", orphans)
