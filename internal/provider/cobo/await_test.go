@@ -200,6 +200,38 @@ func limited(w http.ResponseWriter, r *http.Request) {
 // newSigner signs with the key of every wire.
 func newSigner() *wire { return &wire{key: wireKey} }
 
+// TestContradictions are never ready, and never retried by themselves.
+func TestContradictions(t *testing.T) {
+	otherKeys := func(g *group) { g.Keys[0].RootPubkey = "xpubOther" }
+	vaultOfOther := testVaultView()
+	vaultOfOther.RootPubkeys = []rootKey{{Curve: "SECP256K1", RootPubkey: "xpubOther"}, {Curve: "ED25519", RootPubkey: edKey}}
+	extra := changed(func(g *group) {
+		g.Keys = append(g.Keys, rootKey{ShareGroup: "x", Curve: "SECP256R1", RootPubkey: "xpubR"})
+	})
+	for name, tt := range map[string]struct {
+		vault  vault
+		groups []group
+		status string
+	}{
+		"failed, and the group is Valid":             {testVaultView(), []group{oldMain(), newOurs()}, requestGeneratingFailed},
+		"not confirmed, and the group is Valid":      {testVaultView(), []group{oldMain(), newOurs()}, requestConfirmationFailed},
+		"all agree, on other keys than on record":    {vaultOfOther, []group{with(oldMain(), otherKeys), with(newOurs(), otherKeys)}, requestSuccess},
+		"a key for a curve that the vault has not":   {testVaultView(), []group{oldMain(), extra}, requestSuccess},
+		"the old group itself":                       {testVaultView(), []group{with(oldMain(), func(g *group) { g.ID = newGroupID })}, requestSuccess},
+		"a group that does not name its new shares":  {testVaultView(), []group{oldMain(), changed(func(g *group) { g.Keys[0].ShareGroup = "" })}, requestSuccess},
+		"a Signing Group that is on the wrong nodes": {testVaultView(), []group{oldMain(), changed(func(g *group) { g.Holders = g.Holders[:1] })}, requestSuccess},
+	} {
+		w := newWire(t, nil)
+		w.answer(routeVault, w.says(200, tt.vault))
+		w.groups(tt.groups...)
+		w.answer(routeOneTSS, w.says(200, ourRequest(tt.status)))
+		ready, err := w.session(t, ourRefs()).Await(t.Context())
+		if class, _ := provider.ClassOf(err); err == nil || class != provider.Verification || ready.Ready {
+			t.Errorf("%s: %+v, %v", name, ready, err)
+		}
+	}
+}
+
 // TestHoldersOffline: a node that is offline is waited for, before a TSS request
 // ends and after.
 func TestHoldersOffline(t *testing.T) {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/rotatord/rotatord/internal/provider"
 )
 
@@ -59,6 +61,20 @@ func wantJSON(t *testing.T, got, want string) {
 	y, _ := json.Marshal(b)
 	if string(x) != string(y) {
 		t.Errorf("sent %s\nwant %s", x, y)
+	}
+}
+
+// TestDrift: when somebody else changed the Main Group, nothing is begun.
+func TestDrift(t *testing.T) {
+	w := newWire(t, nil)
+	w.opens()
+	a := attempt()
+	a.OldShareSet = "another"
+	rec := &recorder{}
+	_, err := w.p.Open(t.Context(), a, rec.checkpoint)
+	wantClass(t, err, provider.Verification, provider.ReasonVerification)
+	if len(w.changes())+len(rec.pending) > 0 {
+		t.Errorf("%q", w.changes())
 	}
 }
 
@@ -240,6 +256,78 @@ func TestResumeWithoutARecord(t *testing.T) {
 	w.answer(routeGroups, unsigned(503, ""))
 	_, err = w.p.Resume(t.Context(), b, nil)
 	wantClass(t, err, provider.Retryable, provider.ReasonProviderError)
+}
+
+// TestResumeLooksForItsOwn: a TSS request of somebody else for our group is not
+// adopted, and neither is any of two that both look like ours.
+func TestResumeLooksForItsOwn(t *testing.T) {
+	theirs, elsewhere, other, twin := ourRequest(requestPending), ourRequest(requestPending), ourRequest(requestPending), ourRequest(requestPending)
+	theirs.ID, theirs.Description = "1", "alice"
+	elsewhere.ID, elsewhere.Target = "2", "elsewhere"
+	other.ID, other.Type = "3", "Recovery"
+	twin.ID = "4"
+	for name, tt := range map[string]struct {
+		requests []any
+		found    bool
+		class    provider.Class // of the error, if it is another one than lost
+	}{
+		"ours among others": {[]any{theirs, elsewhere, ourRequest(requestPending), other}, true, ""},
+		"none of ours":      {[]any{theirs, elsewhere, other}, false, ""},
+		"two":               {[]any{ourRequest(requestPending), twin}, false, provider.Verification},
+	} {
+		w := newWire(t, nil)
+		w.groups(oldMain(), freshOurs())
+		w.answer(routeTSS, w.says(200, list(tt.requests...)))
+		refs := ourRefs()
+		refs.Request = ""
+		rec := &recorder{}
+		s, err := w.p.Resume(t.Context(), pending(t, refs), rec.checkpoint)
+		class, _ := provider.ClassOf(err)
+		switch {
+		case tt.found:
+			if err != nil || s.(*session).refs.Request != testReq || len(rec.pending) != 1 || rec.pending[0] != newGroupID {
+				t.Errorf("%s: %v, recorded %q", name, err, rec.pending)
+			}
+		case tt.class == "" && !errors.Is(err, provider.ErrSessionLost), tt.class != "" && class != tt.class:
+			t.Errorf("%s: %v", name, err)
+		}
+		if len(w.changes()) > 0 {
+			t.Errorf("%s: %q", name, w.changes())
+		}
+	}
+}
+
+// TestOnlyStraysAreSwept: groups without a key, of the type that we make, with
+// the mark of another attempt.
+func TestOnlyStraysAreSwept(t *testing.T) {
+	for name, tt := range map[string]struct {
+		stray group
+		swept bool
+	}{
+		"a stray":           {freshOurs(), true},
+		"of another type":   {with(freshOurs(), func(g *group) { g.Type = "RecoveryGroup" }), false},
+		"of no type":        {with(freshOurs(), func(g *group) { g.Type = "" }), false},
+		"with a key":        {newOurs(), false},
+		"New, with a key":   {with(newOurs(), func(g *group) { g.Status = groupNew }), false},
+		"Valid, no key":     {with(freshOurs(), func(g *group) { g.Status = groupValid }), false},
+		"a person's":        {with(freshOurs(), func(g *group) { g.Holders[1].Name = "alice" }), false},
+		"half a person's":   {with(freshOurs(), func(g *group) { g.Holders = append(g.Holders, server("alice", nodeC)) }), false},
+		"without any names": {with(freshOurs(), func(g *group) { g.Holders = nil }), false},
+	} {
+		w := newWire(t, func(o *Options) { o.Nodes = []string{nodeA, "coboNodeD"} })
+		w.opens()
+		w.groups(oldMain(), tt.stray)
+		w.answer("POST "+vaultPath+routeNew+"/delete", func(rw http.ResponseWriter, r *http.Request) {
+			w.groups(oldMain())
+			w.says(201, `{"submitted":true}`)(rw, r)
+		})
+		a := attempt()
+		a.ID = uuid.Must(uuid.NewV7())
+		_, _ = w.p.Open(t.Context(), a, (&recorder{fail: 1}).checkpoint)
+		if swept := len(w.changes()) > 0; swept != tt.swept {
+			t.Errorf("%s: %q", name, w.changes())
+		}
+	}
 }
 
 func second(_ provider.Session, err error) error { return err }

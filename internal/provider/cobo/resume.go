@@ -36,7 +36,7 @@ func (p *Provider) Resume(ctx context.Context, a provider.Attempt, checkpoint pr
 		if err != nil {
 			return nil, err
 		}
-		if !found || g.ID == a.OldShareSet {
+		if !found {
 			return nil, provider.ErrSessionLost
 		}
 		groupID = g.ID
