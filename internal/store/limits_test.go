@@ -14,13 +14,16 @@ import (
 func TestPace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		perMinute := rapid.Int32Range(1, 2000).Draw(t, "per_minute")
-		_, slot := pace(perMinute)
+		burst, slot := pace(perMinute)
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		var until *time.Time
 		var starts []time.Time
-		for range rapid.IntRange(1, 200).Draw(t, "asks") {
-			now = now.Add(time.Duration(rapid.Int64Range(0, int64(30*time.Second)).Draw(t, "pause")))
-			n := min(paced(until, now, perMinute), rapid.IntRange(0, 3000).Draw(t, "wanted"))
+		// Asking often enough leaves no slot unused; asking seldom lets a burst
+		// gather.
+		longest := rapid.SampledFrom([]time.Duration{slot, time.Duration(burst) * slot, 30 * time.Second}).Draw(t, "longest pause")
+		for range 200 {
+			now = now.Add(time.Duration(rapid.Int64Range(0, int64(longest)).Draw(t, "pause")))
+			n := min(paced(until, now, perMinute), rapid.SampledFrom([]int{1, burst, 3000}).Draw(t, "wanted"))
 			if n == 0 {
 				continue
 			}
@@ -114,6 +117,57 @@ func TestLimitsHoldAcrossReplicas(t *testing.T) {
 			}
 			w.ok(g.Wait())
 			w.same(ask[int](w, `SELECT count(*) FROM rotations WHERE policy_id = $1`, p), c.want, "claimed")
+		})
+	}
+}
+
+// TestLimitsAreTakenOneAfterTheOther holds one replica back between counting
+// what is under way and committing its claim: another one must not count in
+// the meantime, neither to claim nor to take what backs off.
+func TestLimitsAreTakenOneAfterTheOther(t *testing.T) {
+	for name, second := range map[string]func(*world, Claim) (int, error){
+		"claim": func(w *world, c Claim) (int, error) {
+			got, err := w.Claim(w.t.Context(), c)
+			return len(got.Rotations), err
+		},
+		"take": func(w *world, c Claim) (int, error) {
+			got, err := w.TakeWaiting(w.t.Context(), c.Owner, c.PolicyID, c.MaxConcurrent, 10)
+			return len(got), err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t)
+			ctx := t.Context()
+			p := w.policy("treasury")
+			tick := w.hoursAgo(1)
+			ids := w.wallets(p, 4)
+			for _, r := range w.claim(p, tick, ids[3]) {
+				w.park(r, ParkStep{NextCheck: w.Now().Add(-time.Second)})
+			}
+			// The first claim waits for this row to book its counters.
+			tx, err := w.connect("").Begin(ctx)
+			w.ok(err)
+			_, err = tx.Exec(ctx, `SELECT FROM cycle_counters FOR UPDATE`)
+			w.ok(err)
+			claim := Claim{Owner: w.epoch, PolicyID: p, Tick: tick, Before: tick, Trigger: Schedule, WalletIDs: ids[:2], MaxConcurrent: 2}
+			var g errgroup.Group
+			var first, then int
+			g.Go(func() error {
+				got, err := w.Claim(ctx, claim)
+				first = len(got.Rotations)
+				return err
+			})
+			w.waiting(1)
+			g.Go(func() (err error) {
+				other := claim
+				other.WalletIDs = ids[2:3]
+				then, err = second(w, other)
+				return err
+			})
+			w.waiting(2)
+			w.ok(tx.Rollback(ctx))
+			w.ok(g.Wait())
+			w.same([]int{first, then}, []int{2, 0}, "taken by the first and by the second")
 		})
 	}
 }
