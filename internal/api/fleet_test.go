@@ -161,7 +161,7 @@ func TestFleet(t *testing.T) {
 	s.exec(`INSERT INTO wallets (provider, external_id) VALUES ('dynamic', 'stray')`)
 	s.exec(`UPDATE wallets SET paused_reason = 'lost device' WHERE external_id = 'w1'`)
 	// w2 never rotated, w3 to w6 fresh, w7 due for the tick, w8 overdue.
-	s.exec(`UPDATE wallet_state s SET generation = 3, cycle_at = CASE w.external_id
+	s.exec(`UPDATE wallet_state s SET generation = 3, eligible_after = '2020-01-01', cycle_at = CASE w.external_id
 			WHEN 'w7' THEN now() - interval '20 days' WHEN 'w8' THEN now() - interval '31 days' ELSE now() END
 		FROM wallets w WHERE w.id = s.wallet_id AND w.external_id ~ '^w([3-9]|10)$'`)
 	s.exec(`UPDATE policy_state SET tick = now() - interval '10 days' WHERE policy_id = (SELECT id FROM rotation_policies WHERE name = 'treasury')`)
