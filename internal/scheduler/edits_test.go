@@ -95,7 +95,7 @@ func TestEditsOfARunningCycle(t *testing.T) {
 	id := r.policy("treasury", "@every 1h", "max_concurrent", 1)
 	r.wallets(id, 12, 1, 1)
 	r.ticked(id, time.Hour, 10*time.Second)
-	r.breaks(faults.Fault{Operation: "dynamic.refresh", Kind: faults.Latency, Delay: 300 * time.Millisecond})
+	r.breaks(faults.Fault{Operation: "dynamic.refresh", Kind: faults.Latency, Delay: time.Second})
 	r.start()
 	r.eventually("one is rotated", func() bool {
 		return value[int](r, `SELECT count(*) FROM share_set_history WHERE outcome = 'activated'`) >= 1

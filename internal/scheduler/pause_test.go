@@ -18,14 +18,14 @@ func TestPauses(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, 20)
+			r := newRig(t, 8)
 			id := r.policy("treasury", "@every 1h")
-			wallets := r.wallets(id, 20, 1, 1)
+			wallets := r.wallets(id, 8, 1, 1)
 			r.ticked(id, time.Hour, 10*time.Second)
 			r.exec(c.pause)
 			x := r.start()
 			r.never("a rotation was opened in a pause", func() bool { return value[int](r, `SELECT count(*) FROM rotations`) > 0 },
-				"the pause was counted", func() bool { return x.skipped("treasury", SkipPaused) == 20 })
+				"the pause was counted", func() bool { return x.skipped("treasury", SkipPaused) == 8 })
 			r.exec(c.resume)
 			r.rotated(1, wallets...)
 			r.settled()
@@ -47,12 +47,12 @@ func TestResumedProviderIsSweptAtOnce(t *testing.T) {
 	r.ticked(id, time.Hour, 10*time.Second)
 	r.exec(`UPDATE rotation_control SET paused_providers = '{dynamic}'`)
 	d := r.looker()
-	d.look(t.Context(), d.everything())
+	d.looks(r)
 	if n := value[int](r, `SELECT count(*) FROM rotations`); n != 0 {
 		t.Errorf("%d rotations in the pause", n)
 	}
 	r.exec(`UPDATE rotation_control SET paused_providers = '{}'`)
-	d.look(t.Context(), d.everything())
+	d.looks(r)
 	if n := value[int](r, `SELECT count(*) FROM rotations`); n != 8 {
 		t.Errorf("%d rotations after the pause", n)
 	}
@@ -66,7 +66,7 @@ func TestPauseInTheMiddle(t *testing.T) {
 	id := r.policy("treasury", "@every 1h", "max_concurrent", 2)
 	wallets := r.wallets(id, 12, 1, 1)
 	r.ticked(id, time.Hour, 10*time.Second)
-	r.breaks(faults.Fault{Operation: "dynamic.refresh", Kind: faults.Latency, Delay: 100 * time.Millisecond})
+	r.breaks(faults.Fault{Operation: "dynamic.refresh", Kind: faults.Latency, Delay: 500 * time.Millisecond})
 	x := r.start()
 	r.eventually("two are rotated", func() bool { return value[int](r, `SELECT count(*) FROM wallet_state WHERE generation = 1`) >= 2 })
 	r.exec(`UPDATE rotation_policies SET paused_reason = 'audit'`)
@@ -119,7 +119,7 @@ func TestPolicyDeletedInItsCycle(t *testing.T) {
 	r.wallets(id, 7, 1, 1)
 	going := r.wallets(other, 1, 100, 1)
 	r.ticked(id, time.Hour, 10*time.Second)
-	r.breaks(faults.Fault{Operation: "dynamic.refresh", Kind: faults.Latency, Delay: 200 * time.Millisecond})
+	r.breaks(faults.Fault{Operation: "dynamic.refresh", Kind: faults.Latency, Delay: time.Second})
 	r.start()
 	r.eventually("some are under way", func() bool {
 		return value[int](r, `SELECT count(*) FROM rotations WHERE state = 'opening' AND policy_id = $1`, id) > 0

@@ -20,11 +20,12 @@ type proxy struct {
 	listener   net.Listener
 	statements atomic.Int64
 
-	hang  sync.RWMutex // write-locked: nothing passes
-	mu    sync.Mutex
-	down  bool
-	conns map[net.Conn]bool
-	wg    sync.WaitGroup
+	hang   sync.RWMutex // write-locked: nothing passes
+	mu     sync.Mutex
+	down   bool
+	frozen bool
+	conns  map[net.Conn]bool
+	wg     sync.WaitGroup
 }
 
 func newProxy(t *testing.T, dsn string) *proxy {
@@ -42,6 +43,7 @@ func newProxy(t *testing.T, dsn string) *proxy {
 	p.wg.Go(p.accept)
 	t.Cleanup(func() {
 		p.listener.Close()
+		p.thaw()
 		p.cut()
 		p.wg.Wait()
 	})
@@ -62,6 +64,23 @@ func (p *proxy) heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down = false
+}
+
+// freeze lets all connections hang until thaw.
+func (p *proxy) freeze() {
+	p.hang.Lock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frozen = true
+}
+
+func (p *proxy) thaw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.frozen {
+		p.frozen = false
+		p.hang.Unlock()
+	}
 }
 
 func (p *proxy) accept() {

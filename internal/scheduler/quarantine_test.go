@@ -20,7 +20,7 @@ func TestBadEditsHarmNobody(t *testing.T) {
 	good := r.policy("good", "@every 1s")
 	all := r.wallets(good, 1, 1, 1)
 	for i := range bad {
-		id := r.policy(fmt.Sprintf("bad%d", i), "@every 2s")
+		id := r.policy(fmt.Sprintf("bad%d", i), "@every 3s")
 		all = append(all, r.wallets(id, 1, int64(100+i), 1)...)
 	}
 	x := r.start()

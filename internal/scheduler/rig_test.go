@@ -35,8 +35,12 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(pgtest.Around(m))
 }
 
-// patience is far above what anything here takes.
-const patience = 30 * time.Second
+// patience is far above what anything here takes, on a busy machine too. So are
+// the timeouts of a rig, but for those that a test is about.
+const (
+	patience = 2 * time.Minute
+	ample    = 30 * time.Second
+)
 
 // rig is a real database and the sandbox, for schedulers to run against.
 type rig struct {
@@ -56,7 +60,7 @@ func newRig(t *testing.T, wallets int) *rig {
 	t.Helper()
 	r := &rig{t: t, dsn: pgtest.New(t)}
 	var err error
-	r.sandbox, err = sandbox.New(sandbox.Options{Wallets: wallets, CeremonyTimeout: 2 * time.Second})
+	r.sandbox, err = sandbox.New(sandbox.Options{Wallets: wallets, CeremonyTimeout: ample})
 	r.must(err)
 	t.Cleanup(func() {
 		if err := r.sandbox.Close(); err != nil {
@@ -66,8 +70,8 @@ func newRig(t *testing.T, wallets int) *rig {
 	base, err := r.sandbox.Listen("127.0.0.1:0")
 	r.must(err)
 	r.info = r.sandbox.Info(base)
-	r.vendor = r.newVendor(2 * time.Second)
-	r.signer, err = cosigner.New(cosigner.Options{Name: "default", URL: r.info.Cosigner.URL, Timeout: 2 * time.Second,
+	r.vendor = r.newVendor(ample)
+	r.signer, err = cosigner.New(cosigner.Options{Name: "default", URL: r.info.Cosigner.URL, Timeout: ample,
 		Token: func() string { return r.info.Cosigner.Token }})
 	r.must(err)
 	t.Cleanup(r.signer.Close)
@@ -83,7 +87,7 @@ func (r *rig) newVendor(callTimeout time.Duration) *dynamic.Provider {
 	r.t.Helper()
 	v, err := dynamic.New(dynamic.Options{Name: "dynamic", BaseURL: r.info.Dynamic.BaseURL,
 		EnvironmentID: r.info.Dynamic.EnvironmentID, APIToken: func() (string, error) { return r.info.Dynamic.APIToken, nil },
-		Auth: dynamic.AuthTokenExchange, RateLimits: []dynamic.RateLimit{}, CallTimeout: callTimeout, CeremonyTimeout: 3 * time.Second})
+		Auth: dynamic.AuthTokenExchange, RateLimits: []dynamic.RateLimit{}, CallTimeout: callTimeout, CeremonyTimeout: ample})
 	r.must(err)
 	r.t.Cleanup(v.Close)
 	return v
@@ -261,13 +265,13 @@ func (r *rig) options(dsn string) Options {
 		Config: Config{MinInterval: 100 * time.Millisecond,
 			PollInterval: time.Hour, // what is found sooner was announced
 
-			HeartbeatInterval: 200 * time.Millisecond, HeartbeatTimeout: 3 * time.Second, CallTimeout: time.Second,
-			LookAhead: 100, Workers: 16, ShutdownGrace: 5 * time.Second},
+			HeartbeatInterval: 200 * time.Millisecond, HeartbeatTimeout: ample, CallTimeout: ample,
+			LookAhead: 100, Workers: 16, ShutdownGrace: ample},
 		Rotation: rotation.Options{
 			Providers: map[string]provider.Provider{"dynamic": r.vendor},
 			CoSigner:  func(_, _ string) *cosigner.Client { return r.signer },
-			Timing: rotation.Timing{Call: time.Second, Ceremony: 4 * time.Second, Approval: time.Hour, Quiet: 50 * time.Millisecond,
-				CommitAttention: 10 * time.Second, BackoffInitial: 20 * time.Millisecond, BackoffMax: 200 * time.Millisecond},
+			Timing: rotation.Timing{Call: ample, Ceremony: ample, Approval: time.Hour, Quiet: 50 * time.Millisecond,
+				CommitAttention: ample, BackoffInitial: 20 * time.Millisecond, BackoffMax: 200 * time.Millisecond},
 			Metrics: rotation.NewMetrics(registry, []string{"dynamic"}),
 			// Its lines are many, and belong to tests of its own.
 			Log: slog.New(slog.NewTextHandler(r.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),

@@ -28,6 +28,19 @@ func (r *rig) looker() *dispatcher {
 	return d
 }
 
+// looks looks until the dispatcher does not ask for another look.
+func (d *dispatcher) looks(r *rig) {
+	r.t.Helper()
+	for {
+		d.look(r.t.Context(), d.everything())
+		select {
+		case <-d.wakeup:
+		default:
+			return
+		}
+	}
+}
+
 // idle waits until nothing is in hand.
 func (d *dispatcher) idle(r *rig) {
 	r.t.Helper()
@@ -88,7 +101,7 @@ func TestSweepClaimsWhatIsDue(t *testing.T) {
 
 		poke(d.edited)
 		d.reloadAt, d.rescueAt = time.Time{}, time.Time{}
-		d.look(t.Context(), d.everything())
+		d.looks(r)
 		d.idle(r)
 
 		p := d.policies.get(id)
