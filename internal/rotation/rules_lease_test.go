@@ -74,35 +74,40 @@ func (r *rig) everything() string {
 
 func TestRule9Fencing(t *testing.T) {
 	for _, call := range []string{onInspect, onHeld, onOpen, onOpened, onStart, onAwait, onStatus, onPromote, onPromoted, onCommit} {
-		t.Run("a zombie that wakes at "+call, func(t *testing.T) {
-			// A replica is held up before or after a call, given up for dead, and
-			// wakes when another one has settled everything. It changes nothing.
-			r := newRig(t, sandbox.Options{})
-			zombie := r.replica()
-			g := newGateway()
-			r.holdUp(call, g)
-			zombie.claim()
-			r.wait("the replica is held up", g.reached)
-			zombie.giveUp()
-			x := r.replica()
-			x.settled()
-			r.healthy()
-			before := r.everything()
-			close(g.release)
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
-			defer cancel()
-			zombie.Stop(ctx)
-			if zombie.InHand() != 0 {
-				t.Error("the zombie still has its rotation in hand")
-			}
-			if after := r.everything(); after != before {
-				t.Errorf("the zombie changed the record from\n%s\nto\n%s", before, after)
-			}
-			r.healthy()
-			x.claim()
-			x.settled()
-			r.healthy()
-		})
+		for _, when := range []string{"while its rotation is parked", "when another one has settled it"} {
+			t.Run("a zombie that wakes at "+call+" "+when, func(t *testing.T) {
+				// A replica is held up before or after a call, given up for dead, and
+				// wakes. It changes nothing.
+				r := newRig(t, sandbox.Options{})
+				zombie := r.replica()
+				g := newGateway()
+				r.holdUp(call, g)
+				zombie.claim()
+				r.wait("the replica is held up", g.reached)
+				zombie.giveUp()
+				x := r.replica()
+				if when == "when another one has settled it" {
+					x.settled()
+					r.healthy()
+				}
+				before := r.everything()
+				close(g.release)
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				zombie.Stop(ctx)
+				if zombie.InHand() != 0 {
+					t.Error("the zombie still has its rotation in hand")
+				}
+				if after := r.everything(); after != before {
+					t.Errorf("the zombie changed the record from\n%s\nto\n%s", before, after)
+				}
+				x.settled()
+				r.healthy()
+				x.claim()
+				x.settled()
+				r.healthy()
+			})
+		}
 	}
 
 	t.Run("calls end before the lease does", func(t *testing.T) {
