@@ -17,6 +17,7 @@ var ErrNotRecorded = errors.New("the rotation is not where this replica left it"
 // retryable are the SQLSTATEs after which the same statement may succeed
 // unchanged (PostgreSQL manual, appendix A).
 var retryable = map[string]bool{
+	"25P03": true, // idle_in_transaction_session_timeout: rolled back, see longestPause
 	"40001": true, // serialization_failure: also what rotatord_same_count raises
 	"40P01": true, // deadlock_detected
 	"53300": true, // too_many_connections

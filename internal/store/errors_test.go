@@ -23,6 +23,7 @@ func TestIsRetryable(t *testing.T) {
 		{errors.New("something else"), false},
 		{ErrNotRecorded, false},
 		{pgx.ErrNoRows, false},
+		{&pgconn.PgError{Code: "25P03"}, true},
 		{&pgconn.PgError{Code: "40001"}, true},
 		{&pgconn.PgError{Code: "40P01"}, true},
 		{&pgconn.PgError{Code: "57P01"}, true},

@@ -7,6 +7,10 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// longestPause is how long a replica may let a transaction of its stand still,
+// thousands of times what one takes. Then the server ends it.
+const longestPause = "5s"
+
 // settle makes a new connection independent of the server's and the role's
 // defaults. It is a statement and not part of the start-up message, because
 // poolers refuse what they do not know there.
@@ -20,6 +24,9 @@ import (
 //     one that reads the table of open rotations from end to end, because it
 //     was made while that was empty. Where such a plan is the only one, it
 //     costs so much in the planner's eyes that it would be compiled first.
+//   - A replica whose process or machine stands still, or is gone without a
+//     word, keeps no lock for long: it would keep all others from taking over
+//     anything.
 func settle(ctx context.Context, conn *pgx.Conn) error {
 	if _, err := conn.Exec(ctx, `
 		SELECT set_config('synchronous_commit', CASE current_setting('synchronous_commit')
@@ -28,6 +35,7 @@ func settle(ctx context.Context, conn *pgx.Conn) error {
 		       set_config('plan_cache_mode', 'force_generic_plan', false),
 		       set_config('enable_seqscan', 'off', false),
 		       set_config('enable_bitmapscan', 'off', false),
+		       set_config('idle_in_transaction_session_timeout', '`+longestPause+`', false),
 		       set_config('jit', 'off', false)`); err != nil {
 		return fmt.Errorf("preparing a connection: %w", err)
 	}

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/rotatord/rotatord/internal/provider"
 )
 
@@ -302,4 +304,36 @@ func TestLeaveHandsOverAtOnce(t *testing.T) {
 	w.same(len(got), 1, "taken over")
 	got[0].Head = w.reload(r).Head
 	w.committed(got[0])
+}
+
+// TestStoppedTransactionKeepsNobodyFromTakingOver: a replica stands still in
+// the middle of a transaction, with the locks that it has.
+func TestStoppedTransactionKeepsNobodyFromTakingOver(t *testing.T) {
+	w, r := claimed(t)
+	zombie := w.open()
+	locked, wake := make(chan struct{}), make(chan struct{})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- zombie.inTx(t.Context(), func(tx pgx.Tx) error {
+			if _, err := tx.Exec(t.Context(), `UPDATE rotations SET error = 'x' WHERE wallet_id = $1`, r.Wallet.ID); err != nil {
+				return err
+			}
+			close(locked)
+			<-wake
+			return nil
+		})
+	}()
+	<-locked
+	w.exec(`UPDATE replicas SET heartbeat = now() - interval '1 hour'`)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	dead, err := w.GiveUp(ctx, time.Minute)
+	close(wake)
+	w.ok(err)
+	w.same(dead, 1, "replicas given up")
+	w.same(ask[int](w, `SELECT count(*) FROM rotations WHERE owner IS NULL`), 1, "rotations to be taken over")
+	if err := <-ended; !IsRetryable(err) {
+		t.Errorf("the transaction that stood still: %v, want one that may be repeated", err)
+	}
+	w.same(ask[int](w, `SELECT count(*) FROM rotations WHERE error = 'x'`), 0, "its effects")
 }
