@@ -60,14 +60,15 @@ func method() string {
 	return ""
 }
 
-// idLength is from where on a part of a path is taken for an id or an address.
+// idLength is from where on a part of a path with a digit in it is taken for an
+// id or an address.
 const idLength = 20
 
 // route is a path without the ids in it.
 func route(path string) string {
 	parts := strings.Split(path, "/")
 	for i, part := range parts {
-		if len(part) >= idLength {
+		if len(part) >= idLength && strings.ContainsAny(part, "0123456789") {
 			parts[i] = "*"
 		}
 	}
@@ -76,15 +77,9 @@ func route(path string) string {
 
 var (
 	rowLocks = regexp.MustCompile(`(?i)\bfor\s+(no\s+key\s+)?update\b`)
-	changes  = regexp.MustCompile(`(?i)\binsert\s+into\b|\bdelete\s+from\b|\bupdate\s+\w`)
-	commits  = regexp.MustCompile(`(?i)^\s*commit\b`)
+	changing = regexp.MustCompile(`(?i)\binsert\s+into\b|\bdelete\s+from\b|\bupdate\s+\w`)
+	commit   = regexp.MustCompile(`(?i)^\s*commit\b`)
 )
 
-// durable says whether the database has changed for good once a statement is
-// through: what is done inside a transaction is not, its commit is.
-func durable(sql string, inTransaction bool) bool {
-	if inTransaction {
-		return commits.MatchString(sql)
-	}
-	return changes.MatchString(rowLocks.ReplaceAllString(sql, ""))
-}
+func changes(sql string) bool { return changing.MatchString(rowLocks.ReplaceAllString(sql, "")) }
+func commits(sql string) bool { return commit.MatchString(sql) }

@@ -5,6 +5,7 @@ package failpoint
 import (
 	"context"
 	"net/http"
+	"sync"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -33,25 +34,45 @@ func (t transport) CloseIdleConnections() {
 	}
 }
 
-// Tracer has a point before and after each statement that changes the database
-// for good.
-func Tracer() pgx.QueryTracer { return tracer{} }
+// Tracer has a point before each statement that may change the database for
+// good, and one after it if it did. Inside a transaction that is its commit, if
+// anything was changed before it.
+func Tracer() pgx.QueryTracer { return &tracer{} }
 
-type tracer struct{}
-
-type writing struct{} // context key: name of the write
-
-func (tracer) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
-	if !durable(data.SQL, conn.PgConn().TxStatus() != 'I') {
-		return ctx
-	}
-	name := "record " + method()
-	pass("before " + name)
-	return context.WithValue(ctx, writing{}, name)
+type tracer struct {
+	changed sync.Map // connections whose open transaction has changed something
 }
 
-func (tracer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryEndData) {
-	if name, ok := ctx.Value(writing{}).(string); ok {
-		pass("after " + name)
+// statement is what TraceQueryEnd must know of one.
+type statement struct {
+	name             string // of its points; empty: it has none
+	changes, commits bool
+}
+
+type executing struct{} // context key of a statement
+
+func (t *tracer) TraceQueryStart(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryStartData) context.Context {
+	s := statement{changes: changes(data.SQL), commits: commits(data.SQL)}
+	_, changed := t.changed.Load(conn)
+	if s.changes && conn.PgConn().TxStatus() == 'I' || s.commits && changed {
+		s.name = "record " + method()
+		pass("before " + s.name)
+	}
+	return context.WithValue(ctx, executing{}, s)
+}
+
+func (t *tracer) TraceQueryEnd(ctx context.Context, conn *pgx.Conn, data pgx.TraceQueryEndData) {
+	s, _ := ctx.Value(executing{}).(statement)
+	done := data.Err == nil && (s.commits || data.CommandTag.RowsAffected() > 0)
+	switch {
+	case s.name != "":
+		t.changed.Delete(conn)
+		if done {
+			pass("after " + s.name)
+		}
+	case s.changes && done:
+		t.changed.Store(conn, true)
+	case conn.PgConn().TxStatus() == 'I':
+		t.changed.Delete(conn) // rolled back
 	}
 }
