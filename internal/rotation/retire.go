@@ -40,9 +40,13 @@ func (e *Engine) Retire(ctx context.Context) (int, error) {
 
 func (e *Engine) retireOne(ctx context.Context, d store.Retirement) error {
 	err := e.cleanUp(ctx, d)
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
+	// What the vendor has answered goes on record, also while this replica
+	// winds down; the epoch guards it as ever.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
+	defer cancel()
 	if err == nil {
 		e.Log.Info("old share set retired", "wallet_id", d.Wallet.ID, "share_set", d.OldShareSet)
 		return persist(ctx, func() error {
