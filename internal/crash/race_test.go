@@ -1,4 +1,4 @@
-//go:build race
+//go:build crash && race
 
 package crash
 
