@@ -315,7 +315,7 @@ func TestLateGroupList(t *testing.T) {
 	w.p.now = func() time.Time { return now }
 	w.answer(routeOneTSS, w.says(200, ourRequest(requestSuccess)))
 	oneKey := with(newOurs(), func(g *group) { g.Keys = g.Keys[:1] })
-	for _, early := range [][]group{{oldMain(), freshOurs()}, {oldMain()}, {oldMain(), oneKey}, {}} {
+	for _, early := range [][]group{{oldMain(), freshOurs()}, {oldMain()}, {oldMain(), oneKey}, {}, {newOurs()}} {
 		w.groups(early...)
 		s := w.session(t, ourRefs())
 		ready, err := s.Await(t.Context())

@@ -275,6 +275,41 @@ func TestPersonsRequestOnOurGroup(t *testing.T) {
 	wantClass(t, err, provider.Verification, provider.ReasonVerification)
 }
 
+// TestDiscardOfSomebodyElses: the group on record does not carry the mark. It is
+// not deleted, and a person hears of it.
+func TestDiscardOfSomebodyElses(t *testing.T) {
+	other := mark(uuid.MustParse("0198c0de-0000-7000-8000-000000000009"))
+	for name, change := range map[string]func(*group){
+		"a person's":          func(g *group) { g.Holders[1].Name = "alice" },
+		"of another attempt":  func(g *group) { g.Holders[1].Name = other },
+		"of a type not known": func(g *group) { g.Type = "ColdGroup" },
+		"for recovery":        func(g *group) { g.Type = "RecoveryGroup" },
+	} {
+		w := newWire(t, nil)
+		w.groups(oldMain(), changed(change))
+		err := w.p.Discard(t.Context(), pending(t, ourRefs()))
+		if class, _ := provider.ClassOf(err); err == nil || class != provider.Verification || len(w.changes()) > 0 {
+			t.Errorf("%s: %v after %q", name, err, w.changes())
+		}
+	}
+}
+
+// TestGoneIsNotConcludedFromNothing: after a delete, a list without a Main Group
+// proves nothing about the other groups.
+func TestGoneIsNotConcludedFromNothing(t *testing.T) {
+	w := newWire(t, nil)
+	w.groups(mainNew(), convertedOld())
+	w.answer("POST "+vaultPath+routeOld+"/delete", func(rw http.ResponseWriter, r *http.Request) {
+		w.groups()
+		w.says(201, `{"submitted":true}`)(rw, r)
+	})
+	wantClass(t, w.retire(t), provider.Retryable, provider.ReasonProviderError)
+	w.groups(mainNew())
+	if err := w.retire(t); err != nil || len(w.changes()) != 1 {
+		t.Errorf("%v after %q", err, w.changes())
+	}
+}
+
 // TestDiscardWithoutARecord asks nobody: nothing was created.
 func TestDiscardWithoutARecord(t *testing.T) {
 	w := newWire(t, nil)
