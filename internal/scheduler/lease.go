@@ -13,7 +13,7 @@ import (
 // errLeaseOver ends all work under a lease.
 var errLeaseOver = errors.New("no heartbeat reached the database in time")
 
-// beatShare of the lease is what one heartbeat may take. A connection that
+// beatShare of the lease is what signing on, or one heartbeat, may take. A connection that
 // leads nowhere costs this much; the next heartbeat takes another one.
 const beatShare = 3
 
@@ -48,9 +48,10 @@ func (l *lease) renew(sent time.Time) {
 	l.until = sent.Add(l.timeout)
 }
 
-// register takes a new epoch.
+// register takes a new epoch. It does not stop half-way when ctx ends: a
+// replica that never heard that it has signed on could not sign off.
 func register(ctx context.Context, s *store.Store, id, version string, timeout time.Duration) (*lease, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout/beatShare)
 	defer cancel()
 	sent := time.Now()
 	epoch, err := s.Register(ctx, id, version)
