@@ -167,7 +167,7 @@ CREATE TABLE retirements (
     new_share_set text NOT NULL,
     old_share_set text NOT NULL,
     rotation_id   uuid NOT NULL,
-    attempt_id    uuid NOT NULL,
+    attempt_id    uuid,                                     -- null: the swap is not on record, it was found by a look
     fingerprint   text,
     refs          jsonb,
     promoted_at   timestamptz NOT NULL,
@@ -179,7 +179,7 @@ CREATE TABLE retirements (
     error         text,
     attention     text,
     attention_since timestamptz,
-    PRIMARY KEY (wallet_id, new_share_set),
+    PRIMARY KEY (wallet_id, old_share_set),
     CONSTRAINT retirements_sets_differ CHECK (new_share_set <> old_share_set),
     CONSTRAINT retirements_attention_dated CHECK ((attention IS NULL) = (attention_since IS NULL))
 ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);

@@ -95,8 +95,11 @@ type Session interface {
 type Retirement struct {
 	Wallet      Wallet
 	OldShareSet string
-	NewShareSet string
-	Refs        Refs
+	NewShareSet string // what replaced it
+	// ActiveShareSet is the one on record now; a later rotation may have
+	// replaced NewShareSet.
+	ActiveShareSet string
+	Refs           Refs // of the attempt that replaced it; empty if that was found by a look
 }
 
 // Provider is one configured account at a vendor. Implementations are safe

@@ -135,7 +135,11 @@ func (j *job) reconcile(ctx context.Context, p provider.Provider, v provider.Ins
 	e := store.Follow(r.Head, store.HistoryRow{WalletID: r.Wallet.ID, Generation: r.Head.Generation + 1, PolicyID: r.PolicyID,
 		Outcome: store.Reconciled, Trigger: r.Trigger, Tick: r.Tick, DecidedAt: j.Store.Now(), RotationID: r.RotationID,
 		ShareSet: v.ActiveShareSet, Replaced: r.Head.ActiveShareSet, KeyFingerprint: store.KeyFingerprint(r.Head.PublicKey), Actor: r.Actor})
-	taken, err := j.Store.Reconcile(ctx, j.Lease.Epoch(), []store.Entry{e})
+	step := store.ReconcileStep{Entry: e}
+	if grace, ok := p.RetireAfter(j.wallet()); ok {
+		step.DueAt = e.Row.DecidedAt.Add(grace)
+	}
+	taken, err := j.Store.Reconcile(ctx, j.Lease.Epoch(), []store.ReconcileStep{step})
 	if err == nil && !taken[r.Wallet.ID] {
 		err = store.ErrNotRecorded
 	}

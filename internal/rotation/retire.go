@@ -95,7 +95,8 @@ func (e *Engine) cleanUp(ctx context.Context, d store.Retirement) error {
 	defer cancel()
 	calling, cancel = context.WithDeadline(calling, e.Lease.Until())
 	defer cancel()
-	return p.Retire(calling, provider.Retirement{Wallet: w, OldShareSet: d.OldShareSet, NewShareSet: d.NewShareSet, Refs: d.Refs})
+	return p.Retire(calling, provider.Retirement{Wallet: w, OldShareSet: d.OldShareSet, NewShareSet: d.NewShareSet,
+		ActiveShareSet: d.ActiveShareSet, Refs: d.Refs})
 }
 
 // persist repeats a write until the database has taken or refused it: nobody

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,6 +22,19 @@ func callTime(f faults.Fault) time.Duration {
 		return time.Second
 	}
 	return patience
+}
+
+// polite is a vendor that says yes to a swap and does nothing, until done.
+type polite struct {
+	provider.Provider
+	done atomic.Bool
+}
+
+func (p *polite) Promote(ctx context.Context, a provider.Attempt) error {
+	if !p.done.Load() {
+		return nil
+	}
+	return p.Provider.Promote(ctx, a)
 }
 
 func TestRule8UnknownOutcomesAreAsked(t *testing.T) {
@@ -71,6 +85,22 @@ func TestRule8UnknownOutcomesAreAsked(t *testing.T) {
 			}
 		})
 	}
+
+	t.Run("swap: a success that is none", func(t *testing.T) {
+		r := newRig(t, sandbox.Options{})
+		p := &polite{Provider: r.spy}
+		r.options.Providers = map[string]provider.Provider{"dynamic": p}
+		x := r.replica()
+		x.claim()
+		x.needs(store.DoubtRemains, provider.InDoubt)
+		if got := r.record(); got.State != "prepared" || !r.truth(0).CanSign {
+			t.Errorf("on record %+v, truth %+v", got, r.truth(0))
+		}
+		p.done.Store(true)
+		x.settled()
+		r.healthy()
+		r.histories("baseline", "activated")
+	})
 
 	t.Run("swap: doubt that remains calls a person, and goes on being asked about", func(t *testing.T) {
 		r := newRig(t, sandbox.Options{})

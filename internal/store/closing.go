@@ -48,20 +48,23 @@ type Retirement struct {
 	Wallet      Wallet
 	OldShareSet string
 	NewShareSet string
-	Attempts    int32
-	Refs        provider.Refs
+	// ActiveShareSet is the one on record now.
+	ActiveShareSet string
+	Attempts       int32
+	Refs           provider.Refs
 }
 
 var takeRetirementsSQL = `
 WITH due AS (
-    SELECT wallet_id, new_share_set FROM retirements
+    SELECT wallet_id, old_share_set FROM retirements
      WHERE owner IS NULL AND committed_at IS NOT NULL AND next_try <= now() AND ` + fmt.Sprintf(alive, 1) + `
        AND NOT EXISTS (SELECT FROM rotations r WHERE r.wallet_id = retirements.wallet_id AND r.attention IN ('key_at_risk', 'drift'))
      ORDER BY next_try, wallet_id LIMIT $2 FOR UPDATE SKIP LOCKED)
-UPDATE retirements x SET owner = $1 FROM due, wallets w
- WHERE x.wallet_id = ANY (ARRAY[due.wallet_id]) AND x.new_share_set = due.new_share_set AND w.id = ANY (ARRAY[due.wallet_id])
+UPDATE retirements x SET owner = $1 FROM due, wallets w, wallet_state s
+ WHERE x.wallet_id = ANY (ARRAY[due.wallet_id]) AND x.old_share_set = due.old_share_set AND w.id = ANY (ARRAY[due.wallet_id])
+   AND s.wallet_id = ANY (ARRAY[due.wallet_id])
 RETURNING w.id, w.provider, w.external_id, coalesce(w.address, ''), coalesce(w.chain, ''), w.settings,
-          x.old_share_set, x.new_share_set, x.attempts, coalesce(x.refs, '{}')`
+          x.old_share_set, x.new_share_set, s.active_share_set, x.attempts, coalesce(x.refs, '{}')`
 
 // TakeRetirements takes up to limit due clean-ups in hand. Those of wallets
 // whose key or active share set is in question stay where they are: whatever
@@ -74,7 +77,7 @@ func (s *Store) TakeRetirements(ctx context.Context, owner int64, limit int) ([]
 	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Retirement, error) {
 		var r Retirement
 		err := row.Scan(&r.Wallet.ID, &r.Wallet.Provider, &r.Wallet.ExternalID, &r.Wallet.Address, &r.Wallet.Chain,
-			&r.Wallet.Settings, &r.OldShareSet, &r.NewShareSet, &r.Attempts, &r.Refs)
+			&r.Wallet.Settings, &r.OldShareSet, &r.NewShareSet, &r.ActiveShareSet, &r.Attempts, &r.Refs)
 		return r, err
 	})
 	if err != nil {
@@ -92,8 +95,8 @@ func (s *Store) RetirementDone(ctx context.Context, owner int64, r Retirement, v
 			r.Wallet.ID).Scan(&head.Seq, &head.Hash, &head.Generation); err != nil {
 			return err
 		}
-		tag, err := tx.Exec(ctx, `DELETE FROM retirements WHERE wallet_id = $1 AND new_share_set = $2 AND owner = $3`,
-			r.Wallet.ID, r.NewShareSet, owner)
+		tag, err := tx.Exec(ctx, `DELETE FROM retirements WHERE wallet_id = $1 AND old_share_set = $2 AND owner = $3`,
+			r.Wallet.ID, r.OldShareSet, owner)
 		if err != nil {
 			return err
 		}
@@ -124,6 +127,6 @@ func (s *Store) RetirementFailed(ctx context.Context, owner int64, r Retirement,
 	return s.one(ctx, "putting a retirement back", `
 		UPDATE retirements SET owner = NULL, attempts = attempts + 1, next_try = $4, error = $5, attention = $6::text,
 		       attention_since = CASE WHEN $6::text IS NULL THEN NULL ELSE coalesce(attention_since, now()) END
-		 WHERE wallet_id = $2 AND new_share_set = $3 AND owner = $1`,
-		owner, r.Wallet.ID, r.NewShareSet, nullTime(nextTry), plain(message), null(string(attention)))
+		 WHERE wallet_id = $2 AND old_share_set = $3 AND owner = $1`,
+		owner, r.Wallet.ID, r.OldShareSet, nullTime(nextTry), plain(message), null(string(attention)))
 }

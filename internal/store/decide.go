@@ -70,16 +70,33 @@ func (s *Store) RecordBaseline(ctx context.Context, owner int64, steps []Baselin
 	return taken, nil
 }
 
+// ReconcileStep records that the vendor uses another share set than the one on
+// record.
+type ReconcileStep struct {
+	Entry Entry
+	// DueAt is when the set that was on record is to be cleaned up at the
+	// vendor; zero: never.
+	DueAt time.Time
+}
+
+// The set that is found in use may be one that was to be cleaned up.
 var reconcileSQL = appendSQL("reconciling",
 	"active_share_set = t.share_set, generation = t.generation, activated_at = t.decided_at",
 	"s.active_share_set = t.replaced AND t.generation = s.generation + 1", "r.state = 'waiting'",
-	"error = NULL, error_class = NULL", nil, "")
+	"error = NULL, error_class = NULL",
+	[]extraColumn{{"due_at", "timestamptz"}}, `,
+x AS (
+    DELETE FROM retirements x USING w WHERE x.wallet_id = ANY (ARRAY[w.wallet_id]) AND x.old_share_set = w.share_set),
+y AS (
+    INSERT INTO retirements (wallet_id, new_share_set, old_share_set, rotation_id, promoted_at, committed_at, due_at, next_try)
+    SELECT wallet_id, share_set, replaced, rotation_id, decided_at, decided_at, due_at, due_at FROM w WHERE due_at IS NOT NULL)`)
 
-// Reconcile records that the vendor uses another share set than the one on
-// record, and that the co-signer holds it.
-func (s *Store) Reconcile(ctx context.Context, owner int64, entries []Entry) (map[int64]bool, error) {
-	entries = inOrder(entries, func(e Entry) int64 { return e.Row.WalletID })
-	taken, err := s.appendRows(ctx, reconcileSQL, owner, entries)
+// Reconcile brings the record up to the share set that the vendor uses and the
+// customer's parties hold.
+func (s *Store) Reconcile(ctx context.Context, owner int64, steps []ReconcileStep) (map[int64]bool, error) {
+	steps = inOrder(steps, func(x ReconcileStep) int64 { return x.Entry.Row.WalletID })
+	taken, err := s.appendRows(ctx, reconcileSQL, owner, column(steps, func(x ReconcileStep) Entry { return x.Entry }),
+		column(steps, func(x ReconcileStep) *time.Time { return nullTime(x.DueAt) }))
 	if err != nil {
 		return nil, fmt.Errorf("recording the reconciliation: %w", err)
 	}

@@ -64,7 +64,7 @@ func TestOutage(t *testing.T) {
 		"Prepared":           func() (any, error) { return s.Prepared(ctx, w.epoch, []PreparedStep{{WalletID: id}}) },
 		"Promoted":           func() (any, error) { return s.Promoted(ctx, w.epoch, []PromotedStep{{Entry: entry}}) },
 		"Ready":              func() (any, error) { return nil, s.Ready(ctx) },
-		"Reconcile":          func() (any, error) { return s.Reconcile(ctx, w.epoch, []Entry{entry}) },
+		"Reconcile":          func() (any, error) { return s.Reconcile(ctx, w.epoch, []ReconcileStep{{Entry: entry}}) },
 		"RecordBaseline":     func() (any, error) { return s.RecordBaseline(ctx, w.epoch, []BaselineStep{{Entry: entry}}) },
 		"RecordVerdict":      func() (any, error) { return nil, s.RecordVerdict(ctx, Verdict{PolicyID: r.PolicyID}) },
 		"Register":           func() (any, error) { return s.Register(ctx, "x", "v") },

@@ -144,17 +144,44 @@ func TestReconcile(t *testing.T) {
 			RotationID: r.RotationID, ShareSet: "by-hand", Replaced: r.Head.ActiveShareSet})
 	}
 	// Two sets of one generation would both look active.
-	got, err := w.Reconcile(t.Context(), w.epoch, []Entry{entry(0)})
+	got, err := w.Reconcile(t.Context(), w.epoch, []ReconcileStep{{Entry: entry(0)}})
 	w.ok(err)
 	w.same(len(got), 0, "reconciled under the same generation")
 	e := entry(1)
-	got, err = w.Reconcile(t.Context(), w.epoch, []Entry{e})
+	got, err = w.Reconcile(t.Context(), w.epoch, []ReconcileStep{{Entry: e}})
 	w.taken(r, got, err)
 	r.Head = e.Head(r.Head)
 	w.same(w.reload(r).Head.ActiveShareSet, "by-hand", "active set")
 	w.same(w.reload(r).Head.Generation, 1, "generation")
 	w.ok(w.VerifyWallet(t.Context(), r.Wallet.ID))
 	w.to(r, Opening)
+}
+
+// A set that is found in use is no longer to be cleaned up; the one that it
+// replaced is.
+func TestReconcileTurnsRetirementsAround(t *testing.T) {
+	w, r := claimed(t)
+	w.to(r, Prepared)
+	first := r.OldShareSet
+	w.promoted(r, w.Now().Add(time.Hour))
+	w.committed(r)
+	second := r.Head.ActiveShareSet
+	next := r.Tick.Add(time.Minute)
+	w.tick(r.PolicyID, next)
+	r = w.claim(r.PolicyID, next, r.Wallet.ID)[r.Wallet.ID]
+
+	e := Follow(r.Head, HistoryRow{WalletID: r.Wallet.ID, Generation: r.Head.Generation + 1, Outcome: Reconciled, DecidedAt: w.Now(),
+		RotationID: r.RotationID, ShareSet: first, Replaced: second})
+	got, err := w.Reconcile(t.Context(), w.epoch, []ReconcileStep{{Entry: e, DueAt: w.Now().Add(-time.Second)}})
+	w.taken(r, got, err)
+	due, err := w.TakeRetirements(t.Context(), w.epoch, 10)
+	w.ok(err)
+	w.same(len(due), 1, "due retirements")
+	w.same(due[0].OldShareSet, second, "to be cleaned up")
+	w.same(due[0].NewShareSet, first, "in use")
+	w.same(ask[int](w, `SELECT count(*) FROM retirements`), 1, "retirements")
+	w.ok(w.RetirementDone(t.Context(), w.epoch, due[0], "gone"))
+	w.ok(w.VerifyWallet(t.Context(), r.Wallet.ID))
 }
 
 func TestFailAndNextTick(t *testing.T) {

@@ -77,7 +77,7 @@ func TestShareSets(t *testing.T) {
 	r = w.claim(r.PolicyID, tick, id)[id]
 	e := Follow(r.Head, HistoryRow{WalletID: id, Generation: r.Head.Generation + 1, Outcome: Reconciled, DecidedAt: w.Now(),
 		RotationID: r.RotationID, ShareSet: fmt.Sprintf("set-%d-%s", id, first), Replaced: r.Head.ActiveShareSet})
-	got, err := w.Reconcile(t.Context(), w.epoch, []Entry{e})
+	got, err := w.Reconcile(t.Context(), w.epoch, []ReconcileStep{{Entry: e}})
 	w.taken(r, got, err)
 	r.Head = e.Head(r.Head)
 	sets("2 "+first+" active activated", "0 0 retired retired", "1 "+second+" retired opened activated retired")

@@ -82,8 +82,8 @@ var based = map[string]func(context.Context, *Store, int64, *Rotation) (bool, er
 		return len(got) > 0, err
 	},
 	"Reconcile": func(ctx context.Context, s *Store, epoch int64, r *Rotation) (bool, error) {
-		got, err := s.Reconcile(ctx, epoch, []Entry{Follow(r.Head, HistoryRow{WalletID: r.Wallet.ID, Generation: r.Head.Generation + 1,
-			Outcome: Reconciled, DecidedAt: s.Now(), RotationID: r.RotationID, ShareSet: "by-hand", Replaced: r.Head.ActiveShareSet})})
+		got, err := s.Reconcile(ctx, epoch, []ReconcileStep{{Entry: Follow(r.Head, HistoryRow{WalletID: r.Wallet.ID, Generation: r.Head.Generation + 1,
+			Outcome: Reconciled, DecidedAt: s.Now(), RotationID: r.RotationID, ShareSet: "by-hand", Replaced: r.Head.ActiveShareSet})}})
 		return len(got) > 0, err
 	},
 }

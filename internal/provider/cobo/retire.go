@@ -8,9 +8,10 @@ import (
 )
 
 // Retire deletes the Main Group that an upgrade of ours converted to a Signing
-// Group. It refuses unless the group that replaced it, or a later one of ours,
-// is the one Valid Main Group under the same root keys, and unless the old one
-// is a Signing Group under these keys too.
+// Group, or one of ours that a person's upgrade converted. It refuses unless the
+// group that replaced it, or a later one of ours, is the one Valid Main Group
+// under the same root keys, and unless the old one is a Signing Group under
+// these keys too.
 //
 // It does not promise that a share was destroyed: the vendor says that its own
 // is gone, and the customer's is on a TSS node until somebody wipes it.
@@ -34,34 +35,48 @@ func (p *Provider) Retire(ctx context.Context, r provider.Retirement) error {
 	if refs.RootKeys != "" && refs.RootKeys != keys.String() {
 		return mismatch("the root keys of vault %s are not the ones on record: nothing is deleted", vaultID)
 	}
-	if err := s.succeeded(r, refs); err != nil {
+	main, err := s.main()
+	if err != nil {
 		return err
 	}
 	old, ok := s.find(r.OldShareSet)
 	if !ok {
 		return nil
 	}
+	if err := s.succeeded(r, refs, main); err != nil {
+		return err
+	}
+	if next, _ := s.find(r.NewShareSet); refs.Attempt == nobody && !ofOurs(next) && !ofOurs(old) {
+		return mismatch("nothing on record tells that rotatord took vault %s from group %s to %s, and it made neither: %s is not deleted",
+			vaultID, old.ID, r.NewShareSet, old.ID)
+	}
 	return p.remove(ctx, vaultID, old, nobody, func(g group) error { return retirable(vaultID, g, keys) })
 }
 
+// ofOurs says that a group was made for an attempt of ours.
+func ofOurs(g group) bool {
+	_, ours := g.attempt()
+	return ours
+}
+
 // succeeded refuses a Main Group other than the one that replaced the old one,
-// or one that a later rotation of ours made: with a grace period longer than
-// the time between rotations, several old groups wait for their end.
-func (s state) succeeded(r provider.Retirement, refs vendorRefs) error {
-	m, err := s.main()
-	if err != nil {
-		return err
+// the one that is on record by now, or one that a later rotation of ours made
+// and is about to record: with a grace period longer than the time between
+// rotations, several old groups wait for their end.
+func (s state) succeeded(r provider.Retirement, refs vendorRefs, main group) error {
+	if main.ID == r.OldShareSet {
+		return mismatch("group %s of vault %s was to be deleted, and is its Main Group: nothing is deleted", main.ID, s.vault.ID)
 	}
-	if m.ID == r.NewShareSet {
+	if main.ID == r.NewShareSet || main.ID == r.ActiveShareSet {
 		return nil
 	}
 	// Attempt ids are UUIDv7: their order is that of time.
-	of, marked := m.attempt()
-	if marked && refs.Attempt != nobody && m.ID != r.OldShareSet && strings.Compare(of.String(), refs.Attempt.String()) > 0 {
+	of, marked := main.attempt()
+	if marked && refs.Attempt != nobody && strings.Compare(of.String(), refs.Attempt.String()) > 0 {
 		return nil
 	}
 	return mismatch("the Main Group of vault %s is %s, not %s, which replaced %s: nothing is deleted",
-		s.vault.ID, m.ID, r.NewShareSet, r.OldShareSet)
+		s.vault.ID, main.ID, r.NewShareSet, r.OldShareSet)
 }
 
 // retirable refuses everything but a Signing Group that holds these keys and no

@@ -108,13 +108,15 @@ func TestTheAnswerChangesBeforeTheDelete(t *testing.T) {
 		"retiring, unknown":    {[]group{mainNew()}, convertedOld(), with(convertedOld(), func(g *group) { g.Type = "ColdGroup" }), routeOld, (*wire).retire},
 		"retiring, other key": {[]group{mainNew()}, convertedOld(),
 			with(convertedOld(), func(g *group) { g.Keys[0].RootPubkey = "xpubOther" }), routeOld, (*wire).retire},
-		"discarding, Main by now": {[]group{oldMain()}, newOurs(), mainNew(), routeNew, discard},
-		"discarding, unknown":     {[]group{oldMain()}, newOurs(), changed(func(g *group) { g.Type = "ColdGroup" }), routeNew, discard},
-		"discarding, not told":    {[]group{oldMain()}, newOurs(), changed(func(g *group) { g.Type = "" }), routeNew, discard},
-		"discarding, not ours":    {[]group{oldMain()}, newOurs(), changed(func(g *group) { g.Holders[1].Name = "alice" }), routeNew, discard},
-		"sweeping, Main by now":   {[]group{oldMain()}, freshOurs(), mainNew(), routeNew, sweep},
-		"sweeping, has a key":     {[]group{oldMain()}, freshOurs(), newOurs(), routeNew, sweep},
-		"sweeping, not ours":      {[]group{oldMain()}, freshOurs(), with(freshOurs(), func(g *group) { g.Holders[1].Name = "alice" }), routeNew, sweep},
+		"discarding, Main by now":    {[]group{oldMain()}, newOurs(), mainNew(), routeNew, discard},
+		"discarding, unknown":        {[]group{oldMain()}, newOurs(), changed(func(g *group) { g.Type = "ColdGroup" }), routeNew, discard},
+		"discarding, not told":       {[]group{oldMain()}, newOurs(), changed(func(g *group) { g.Type = "" }), routeNew, discard},
+		"discarding, not ours":       {[]group{oldMain()}, newOurs(), changed(func(g *group) { g.Holders[1].Name = "alice" }), routeNew, discard},
+		"retiring, listed as Main":   {[]group{mainNew()}, with(oldMain(), func(g *group) { g.Status = groupUnavailable }), convertedOld(), routeOld, (*wire).retire},
+		"discarding, listed as hers": {[]group{oldMain()}, changed(func(g *group) { g.Holders[1].Name = "alice" }), newOurs(), routeNew, discard},
+		"sweeping, Main by now":      {[]group{oldMain()}, freshOurs(), mainNew(), routeNew, sweep},
+		"sweeping, has a key":        {[]group{oldMain()}, freshOurs(), newOurs(), routeNew, sweep},
+		"sweeping, not ours":         {[]group{oldMain()}, freshOurs(), with(freshOurs(), func(g *group) { g.Holders[1].Name = "alice" }), routeNew, sweep},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWire(t, nil)
