@@ -87,7 +87,6 @@ SELECT a.wallet_id, p.name AS policy, a.reason, a.since, a.detail,
          WHEN 'commit_pending' THEN 'the vendor swapped but the co-signer has not committed: bring the co-signer back; signing may fail until then'
          WHEN 'promotion_stuck' THEN 'the new share set is prepared and cannot be promoted; mend the cause that the error names, it then goes on by itself'
          WHEN 'waits_for_approval' THEN 'let those approve whom the detail names, at the vendor'
-         WHEN 'waits_for_approval' THEN 'the vendor waits for people to approve; the detail says for whom. Nothing to do here'
          WHEN 'attempts_used_up' THEN 'look at the error; the next tick tries again by itself, or request retry'
          ELSE 'look at the error, mend its cause, then request retry'
        END AS next_step

@@ -124,6 +124,35 @@ func TestVaultsRotate(t *testing.T) {
 	}
 }
 
+// TestWebhooksInAnyOrder: before the response that tells what they are about, a
+// second time, and long after the end.
+func TestWebhooksInAnyOrder(t *testing.T) {
+	t.Parallel()
+	r := newVaults(t, 1).start()
+	r.play("PUT", "/_sandbox/webhooks", map[string]string{"url": r.url + "/webhooks/cobo/cobo"})
+	const late = 2 * time.Second
+	r.fault(faults.Fault{Operation: "cobo.create_tss_request", Kind: faults.LateReply, Delay: late, Times: 1},
+		faults.Fault{Operation: "cobo.webhook", Kind: faults.LateEffect, Delay: 2 * late, Times: 1},
+		faults.Fault{Operation: "cobo.webhook", Kind: faults.LostReply, Times: 2})
+	r.exec(`INSERT INTO rotation_policies (name, schedule) VALUES ('vaults', null)`)
+	r.enrol("vaults")
+	r.exec(`INSERT INTO rotation_requests (action, wallet_id) SELECT 'rotate', id FROM wallets`)
+	eventually(t, "the end is announced before the response has come", func() bool {
+		return r.sandbox.Stats().Cobo.Webhooks.Delivered > 0
+	})
+	if got := ask[string](r, `SELECT rotation_state FROM wallet_status`); got != "ceremony" {
+		t.Fatalf("the response has come: the rotation is in %q", got)
+	}
+	eventually(t, "two have come twice, and the last one after the end", func() bool {
+		hooks := r.sandbox.Stats().Cobo.Webhooks
+		return hooks.Delivered == hooks.Events && hooks.Sent >= hooks.Events+2 && ask[int64](r, `SELECT min(generation) FROM wallet_status`) == 1
+	})
+	r.wantRotated(1)
+	if v := r.sandbox.Stats().Cobo.Vaults[r.sandbox.State()[0].ID]; v.TSSRequests != 1 || v.Groups != 1 {
+		t.Errorf("it took %d TSS requests and %d groups, want 1 and 1", v.TSSRequests, v.Groups)
+	}
+}
+
 // TestVaultKeepsItsOldGroupForTheGracePeriod, able to sign, and no longer.
 func TestVaultKeepsItsOldGroupForTheGracePeriod(t *testing.T) {
 	t.Parallel()
@@ -151,6 +180,25 @@ func TestVaultKeepsItsOldGroupForTheGracePeriod(t *testing.T) {
 	eventually(t, "the retirement is on record", func() bool {
 		return ask[int64](r, `SELECT count(*) FROM share_set_history WHERE outcome = 'retired'`) == 1
 	})
+}
+
+// TestGraceThatThePoolCannotBear is said before the first rotation, not when
+// the nodes have run out.
+func TestGraceThatThePoolCannotBear(t *testing.T) {
+	t.Parallel()
+	r := newVaults(t, 1)
+	r.cfg.Providers[1].Cobo.RetireGrace = 3 * time.Second
+	r.cfg.Providers[1].Cobo.TSSNodes = r.cfg.Providers[1].Cobo.TSSNodes[:2]
+	r.start()
+	r.exec(`INSERT INTO rotation_policies (name, schedule) VALUES ('vaults', '@every 2s')`)
+	r.enrol("vaults")
+	eventually(t, "people are told", func() bool {
+		return ask[int64](r, `SELECT count(*) FROM attention WHERE detail LIKE '%rotated every 2s%retire_grace of 3s%pool of 3 TSS nodes, and it has 2%'`) == 1
+	})
+	v := r.sandbox.Stats().Cobo.Vaults[r.sandbox.State()[0].ID]
+	if v.Groups != 0 || r.sandbox.State()[0].Generation != 0 {
+		t.Errorf("something was begun: %+v", v)
+	}
 }
 
 // TestApprovalTakesThreePolls: people are told whom the vault waits for, and
@@ -250,13 +298,14 @@ func TestMainGroupChangedByHand(t *testing.T) {
 	r.enrol("vaults")
 	rotate := func(times int64) {
 		t.Helper()
+		retired := ask[int64](r, `SELECT count(*) FROM share_set_history WHERE outcome = 'retired'`)
 		r.exec(`INSERT INTO rotation_requests (action, wallet_id) SELECT 'rotate', id FROM wallets`)
 		eventually(t, "the vault rotates", func() bool {
 			return ask[int64](r, `SELECT count(*) FROM share_set_history WHERE outcome = 'activated'`) == times &&
 				ask[int64](r, `SELECT count(*) FROM wallet_status WHERE rotation_state IS NOT NULL`) == 0
 		})
 		eventually(t, "its old group is deleted", func() bool {
-			return ask[int64](r, `SELECT count(*) FROM share_set_history WHERE outcome = 'retired'`) == times
+			return ask[int64](r, `SELECT count(*) FROM share_set_history WHERE outcome = 'retired'`) == retired+1
 		})
 	}
 	rotate(1)
@@ -271,15 +320,26 @@ func TestMainGroupChangedByHand(t *testing.T) {
 	r.play("PATCH", "/_sandbox/cobo/groups/"+theirs, map[string]string{"upgrade": "ConvertToSigningGroup"})
 
 	rotate(2)
+	eventually(t, "people are told of the group that they left", func() bool {
+		return ask[int64](r, `SELECT count(*) FROM attention WHERE detail LIKE '%' || $1 || '%delete%in the Portal%'`, ours.ActiveShareSet) == 1
+	})
+	if deleted := r.sandbox.Stats().Cobo.Vaults[ours.ID].Deleted; deleted[ours.ActiveShareSet] != "" {
+		t.Errorf("what people converted was deleted: %v", deleted)
+	}
+	r.play("PATCH", "/_sandbox/cobo/groups/"+ours.ActiveShareSet, map[string]bool{"delete": true})
+	r.exec(`INSERT INTO rotation_requests (action, wallet_id) SELECT 'retry', id FROM wallets`)
+	eventually(t, "the record is closed", func() bool {
+		return ask[int64](r, `SELECT count(*) FROM share_set_history WHERE outcome = 'retired' AND share_set = $1`, ours.ActiveShareSet) == 1
+	})
 	r.stop()
 	r.wantLogged("record reconciled with the vendor")
-	if got := ask[string](r, `SELECT string_agg(outcome, ' ' ORDER BY seq) FROM share_set_history`); got != "baseline activated retired reconciled activated retired" {
+	if got := ask[string](r, `SELECT string_agg(outcome, ' ' ORDER BY seq) FROM share_set_history`); got != "baseline activated retired reconciled activated retired retired" {
 		t.Errorf("the history is %q", got)
 	}
 	w := r.sandbox.State()[0]
 	deleted := r.sandbox.Stats().Cobo.Vaults[w.ID].Deleted
-	if !w.CanSign || w.PublicKey != ours.PublicKey || w.ActiveShareSet == theirs || deleted[theirs] == "" || deleted[ours.ActiveShareSet] != "" {
-		t.Errorf("got %+v, deleted %v; want their Main Group replaced and deleted, and the one they converted left alone", w, deleted)
+	if !w.CanSign || w.PublicKey != ours.PublicKey || w.ActiveShareSet == theirs || deleted[theirs] == "" {
+		t.Errorf("got %+v, deleted %v; want their Main Group replaced and deleted", w, deleted)
 	}
 	if active := ask[string](r, `SELECT active_share_set FROM wallet_status`); active != w.ActiveShareSet {
 		t.Errorf("on record is %s, the vendor has %s", active, w.ActiveShareSet)

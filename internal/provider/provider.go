@@ -43,6 +43,9 @@ type Attempt struct {
 	OldShareSet     string
 	PendingShareSet string // empty until a checkpoint recorded it
 	Refs            Refs   // what earlier checkpoints recorded
+	// Interval is the shortest time between two rotations of this wallet by its
+	// policy's schedule; zero: no schedule rotates it.
+	Interval time.Duration
 }
 
 // Refs is what a vendor needs to find an attempt again after a crash. It is

@@ -58,5 +58,6 @@ func (j *job) wallet() provider.Wallet {
 
 func (j *job) attempt() provider.Attempt {
 	r := j.r
-	return provider.Attempt{ID: r.AttemptID, Wallet: j.wallet(), OldShareSet: r.OldShareSet, PendingShareSet: r.PendingShareSet, Refs: r.Refs}
+	return provider.Attempt{ID: r.AttemptID, Wallet: j.wallet(), OldShareSet: r.OldShareSet, PendingShareSet: r.PendingShareSet,
+		Refs: r.Refs, Interval: j.Interval(r)}
 }

@@ -53,9 +53,12 @@ type Options struct {
 	Timing   Timing
 	// Held says until when no attempt may be begun for this rotation, because
 	// it is paused or its provider asked for rest; zero: one may.
-	Held    func(*store.Rotation) time.Time
-	Metrics *Metrics
-	Log     *slog.Logger
+	Held func(*store.Rotation) time.Time
+	// Interval is the shortest time between two ticks of the rotation's policy;
+	// zero: it has no schedule.
+	Interval func(*store.Rotation) time.Duration
+	Metrics  *Metrics
+	Log      *slog.Logger
 }
 
 // Engine runs rotations, each in a goroutine of its own while it is in hand.

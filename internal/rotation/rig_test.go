@@ -81,9 +81,10 @@ func newRig(t *testing.T, o sandbox.Options) *rig {
 		// Nothing here is to run out of time because the machine is busy.
 		Timing: Timing{Call: 10 * time.Second, Ceremony: 20 * time.Second, Approval: time.Hour, Quiet: 50 * time.Millisecond,
 			CommitAttention: 300 * time.Millisecond, BackoffInitial: 10 * time.Millisecond, BackoffMax: 100 * time.Millisecond},
-		Held:    func(*store.Rotation) time.Time { return time.Time{} },
-		Metrics: NewMetrics(r.registry, []string{"dynamic"}),
-		Log:     slog.New(slog.NewTextHandler(t.Output(), nil)),
+		Held:     func(*store.Rotation) time.Time { return time.Time{} },
+		Interval: func(*store.Rotation) time.Duration { return time.Hour },
+		Metrics:  NewMetrics(r.registry, []string{"dynamic"}),
+		Log:      slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}
 	return r
 }

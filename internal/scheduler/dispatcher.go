@@ -36,7 +36,7 @@ func newDispatcher(s *Scheduler, l *lease, working context.Context) *dispatcher 
 	d := &dispatcher{Scheduler: s, lease: l, sweeps: map[int32]*sweep{}, rescue: map[int32]store.Cursor{},
 		counted: map[obstacle]time.Time{}, clock: newWakeClock(s.Store.Now, func() { poke(s.wakeup) })}
 	o := s.Rotation
-	o.Store, o.Lease, o.Held = s.Store, l, d.held
+	o.Store, o.Lease, o.Held, o.Interval = s.Store, l, d.held, d.interval
 	d.engine = rotation.New(working, o)
 	return d
 }

@@ -100,6 +100,14 @@ func (d *dispatcher) held(r *store.Rotation) time.Time {
 	return p.spec.heldUntil(r, now)
 }
 
+// interval is the shortest time between two ticks of a rotation's policy.
+func (d *dispatcher) interval(r *store.Rotation) time.Duration {
+	if p := d.policies.get(r.PolicyID); p != nil && p.runs && !p.spec.ByHand() {
+		return p.spec.Schedule.Interval()
+	}
+	return 0
+}
+
 // heldUntil keeps a scheduled rotation that has not begun to its slot and its
 // window, as when it was claimed: it may have waited through a pause since, or
 // have been carried over to another tick. One that has begun goes on.

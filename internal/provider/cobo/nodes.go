@@ -79,6 +79,23 @@ func (s state) choose(pool []string) ([]string, error) {
 		s.vault.ID, strings.Join(why, ", "))
 }
 
+// outlasts refuses a pool that is too small for old groups that are kept longer
+// than the time between two rotations: each of them keeps its nodes, beside the
+// Main Group's and the new group's.
+func (p *Provider) outlasts(a provider.Attempt, m group, pool []string) error {
+	grace, kept := p.RetireAfter(a.Wallet)
+	if !kept || a.Interval <= 0 || grace <= a.Interval {
+		return nil
+	}
+	old := int((grace - 1) / a.Interval)
+	if need := (2 + old) * len(m.customers()); len(pool) < need {
+		return provider.Errorf(provider.Terminal, provider.ReasonInvalidState,
+			"vault %s is rotated every %s and keeps old groups for a retire_grace of %s: that takes a pool of %d TSS nodes, and it has %d; add to tss_nodes, or make one of the two times longer or shorter",
+			a.Wallet.ExternalID, a.Interval, grace, need, len(pool))
+	}
+	return nil
+}
+
 // groupOf finds a group that a node is in, one that lives before any other.
 func (s state) groupOf(node string) (found group, ok bool) {
 	for _, g := range s.groups {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -99,6 +100,44 @@ func TestChosenNodesAreFree(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestPoolThatIsTooSmall: with a grace period longer than the time between
+// rotations, the node that the next but one rotation needs is still taken.
+// Better said before the first.
+func TestPoolThatIsTooSmall(t *testing.T) {
+	for name, tt := range map[string]struct {
+		nodes           int
+		interval, grace time.Duration
+		refused         string
+	}{
+		"two, kept for less":        {2, 24 * time.Hour, 23 * time.Hour, ""},
+		"two, kept until the next":  {2, 24 * time.Hour, 24 * time.Hour, ""},
+		"two, kept for longer":      {2, 24 * time.Hour, 25 * time.Hour, "that takes a pool of 3 TSS nodes, and it has 2"},
+		"three, kept for longer":    {3, 24 * time.Hour, 25 * time.Hour, ""},
+		"three, kept for two turns": {3, 24 * time.Hour, 49 * time.Hour, "that takes a pool of 4 TSS nodes, and it has 3"},
+		"no schedule":               {2, 0, 25 * time.Hour, ""},
+		"not kept":                  {2, time.Second, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWire(t, func(o *Options) { o.Nodes, o.Grace = []string{nodeA, nodeB, nodeC}[:tt.nodes], tt.grace })
+			w.opens()
+			a := attempt()
+			a.Interval = tt.interval
+			s, err := w.p.look(t.Context(), testVault)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = w.p.plan(t.Context(), s, a)
+			class, _ := provider.ClassOf(err)
+			if (err == nil) != (tt.refused == "") || err != nil && (class != provider.Terminal || !strings.Contains(err.Error(), tt.refused)) {
+				t.Errorf("%v", err)
+			}
+			if len(w.changes()) > 0 {
+				t.Errorf("changed: %q", w.changes())
+			}
+		})
+	}
 }
 
 // TestNodesTakeTurns rotates four times and looks at who holds the shares.

@@ -33,6 +33,9 @@ func (p *Provider) plan(ctx context.Context, s state, a provider.Attempt) (plan,
 	if m.ID != a.OldShareSet {
 		return plan{}, mismatch("the Main Group of vault %s is %s, not the one on record", s.vault.ID, m.ID)
 	}
+	if err := p.outlasts(a, m, pool); err != nil {
+		return plan{}, err
+	}
 	if err := s.fit(); err != nil {
 		return plan{}, err
 	}

@@ -8,10 +8,9 @@ import (
 )
 
 // Retire deletes the Main Group that an upgrade of ours converted to a Signing
-// Group, or one of ours that a person's upgrade converted. It refuses unless the
-// group that replaced it, or a later one of ours, is the one Valid Main Group
-// under the same root keys, and unless the old one is a Signing Group under
-// these keys too.
+// Group. It refuses unless the group that replaced it, or a later one of ours,
+// is the one Valid Main Group under the same root keys, and unless the old one
+// is a Signing Group under these keys too.
 //
 // It does not promise that a share was destroyed: the vendor says that its own
 // is gone, and the customer's is on a TSS node until somebody wipes it.
@@ -46,15 +45,22 @@ func (p *Provider) Retire(ctx context.Context, r provider.Retirement) error {
 	if err := s.succeeded(r, refs, main); err != nil {
 		return err
 	}
-	if next, _ := s.find(r.NewShareSet); refs.Attempt == nobody && !ofOurs(next) && !ofOurs(old) {
-		return mismatch("nothing on record tells that rotatord took vault %s from group %s to %s, and it made neither: %s is not deleted",
+	if refs.Attempt == nobody && !s.replacedByUs(r) {
+		return mismatch("nothing on record tells that rotatord took vault %s from group %s to %s: delete %s in the Portal if nobody needs it, then ask for a retry",
 			vaultID, old.ID, r.NewShareSet, old.ID)
 	}
 	return p.remove(ctx, vaultID, old, nobody, func(g group) error { return retirable(vaultID, g, keys) })
 }
 
-// ofOurs says that a group was made for an attempt of ours.
-func ofOurs(g group) bool {
+// replacedByUs judges a swap that a look found, and no attempt has on record: it
+// was a call of ours if it was to a group of ours. That one may be gone by now;
+// then it was one if the old group is of ours. What a person has converted, a
+// person may want to keep.
+func (s state) replacedByUs(r provider.Retirement) bool {
+	g, listed := s.find(r.NewShareSet)
+	if !listed {
+		g, _ = s.find(r.OldShareSet)
+	}
 	_, ours := g.attempt()
 	return ours
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // TestSwapThatIsNotOnRecord: a look found another Main Group than the one on
-// record. The one before it is cleaned up only if one of the two is of ours:
-// what a person made and a person converted, a person may want to keep.
+// record. The one before it is cleaned up only if the new one is of ours: what
+// a person converted, a person may want to keep.
 func TestSwapThatIsNotOnRecord(t *testing.T) {
 	hers := with(mainNew(), func(g *group) { g.Holders[1] = server("alice", nodeB) })
 	oursBefore := with(convertedOld(), func(g *group) { g.Holders[1] = server(mark(testAttempt), nodeA) })
@@ -22,9 +22,10 @@ func TestSwapThatIsNotOnRecord(t *testing.T) {
 	}{
 		"ours, of which the record was lost":      {[]group{mainNew(), convertedOld()}, newGroupID, true, ""},
 		"a person's":                              {[]group{hers, convertedOld()}, newGroupID, false, provider.Verification},
-		"a person's, in place of ours":            {[]group{hers, oursBefore}, newGroupID, true, ""},
+		"a person's, in place of ours":            {[]group{hers, oursBefore}, newGroupID, false, provider.Verification},
 		"a person's, who has deleted the old one": {[]group{hers}, newGroupID, false, ""},
 		"ours, and another one since":             {[]group{third, oursBefore}, "third", true, ""},
+		"a person's, and another one since":       {[]group{third, convertedOld()}, "third", false, provider.Verification},
 		"ours, and one since that nobody knows":   {[]group{third, oursBefore}, newGroupID, false, provider.Verification},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -53,7 +53,7 @@ const (
 // lost_reply: arrives, and is sent again (doubled); late_effect: arrives delay
 // later, after others (out of order); lose_state: never arrives.
 func registerFaults(set *faults.Set) {
-	generic := []faults.Kind{faults.Latency, faults.LostReply, faults.LostRequest, faults.LateEffect, faults.DropStream}
+	generic := []faults.Kind{faults.Latency, faults.LostReply, faults.LostRequest, faults.LateEffect, faults.LateReply, faults.DropStream}
 	every := []faults.Kind{faults.Status, faults.Reject}
 	for operation, own := range map[string][]faults.Kind{
 		opListVaults:      {faults.LoseState, faults.WrongPublicKey},

@@ -10,6 +10,7 @@
 //	lost_request   the connection breaks before anything is done
 //	lost_reply     the call does its work, the connection breaks before the reply
 //	late_effect    the connection breaks at once, the call does its work delay later
+//	late_reply     the call does its work, the reply comes delay later
 //	drop_stream    the reply breaks off in the middle
 //	wrong_public_key, lose_state, reject, approval_delay, holder_offline
 //	               done by the operation itself; its simulator says how

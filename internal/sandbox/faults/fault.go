@@ -17,6 +17,7 @@ const (
 	LostReply      Kind = "lost_reply"
 	LostRequest    Kind = "lost_request"
 	LateEffect     Kind = "late_effect"
+	LateReply      Kind = "late_reply"
 	DropStream     Kind = "drop_stream"
 	WrongPublicKey Kind = "wrong_public_key"
 	LoseState      Kind = "lose_state"
@@ -33,7 +34,7 @@ type Fault struct {
 	Rate       float64       // share of the calls that fail, in (0, 1]
 	Status     int           // for Status; default 500
 	RetryAfter int           // seconds, for Status; sent when not zero
-	Delay      time.Duration // for Latency, LateEffect, ApprovalDelay and a room's LostRequest; default 1 s
+	Delay      time.Duration // for Latency, LateEffect, LateReply, ApprovalDelay and a room's LostRequest; default 1 s
 	Wallet     string        // only calls about this wallet
 	Times      int           // only so many times
 	Curve      string        // for WrongPublicKey, where a wallet has a key per curve: which one is wrong

@@ -15,7 +15,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var generic = []Kind{Status, Latency, LostReply, LostRequest, LateEffect, DropStream}
+var generic = []Kind{Status, Latency, LostReply, LostRequest, LateEffect, LateReply, DropStream}
 
 // bench is one operation behind a real server; done has one entry per effect.
 type bench struct {
@@ -116,6 +116,19 @@ func TestKinds(t *testing.T) {
 		b.set.Close()
 		if b.effects() != 0 {
 			t.Error("it had its effect")
+		}
+	})
+	t.Run("late reply", func(t *testing.T) {
+		b := newBench(t)
+		b.replace(t, Fault{Operation: "op", Kind: LateReply, Delay: 30 * time.Millisecond})
+		start, done := time.Now(), make(chan time.Time)
+		go func() { <-b.done; done <- time.Now() }()
+		resp, text, err := b.call(t, "w")
+		if err != nil || resp.StatusCode != 200 || text != "0123456789" || time.Since(start) < 30*time.Millisecond {
+			t.Errorf("%v, %q, %v after %v", resp, text, err, time.Since(start))
+		}
+		if effect := <-done; time.Since(effect) < 30*time.Millisecond {
+			t.Errorf("the reply came %v after the effect", time.Since(effect))
 		}
 	})
 	t.Run("drop stream", func(t *testing.T) {

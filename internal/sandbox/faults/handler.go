@@ -2,9 +2,11 @@ package faults
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -48,6 +50,12 @@ func (s *Set) Wrap(operation string, wallet func(*http.Request) string, next htt
 		case LateEffect:
 			s.later(r, hit.Late, next)
 			panic(http.ErrAbortHandler)
+		case LateReply:
+			kept := &kept{nowhere: newNowhere()}
+			next.ServeHTTP(kept, r)
+			if s.wait(r.Context(), hit.Late) {
+				kept.send(w)
+			}
 		case DropStream:
 			next.ServeHTTP(&halved{ResponseWriter: w}, r)
 			panic(http.ErrAbortHandler)
@@ -118,6 +126,22 @@ func newNowhere() nowhere                     { return nowhere{make(http.Header)
 func (n nowhere) Header() http.Header         { return n.header }
 func (n nowhere) Write(b []byte) (int, error) { return len(b), nil }
 func (n nowhere) WriteHeader(int)             {}
+
+// kept is a reply that is sent later.
+type kept struct {
+	nowhere
+	status int
+	body   bytes.Buffer
+}
+
+func (k *kept) Write(b []byte) (int, error) { return k.body.Write(b) }
+func (k *kept) WriteHeader(status int)      { k.status = status }
+
+func (k *kept) send(w http.ResponseWriter) {
+	maps.Copy(w.Header(), k.header)
+	w.WriteHeader(cmp.Or(k.status, http.StatusOK))
+	k.body.WriteTo(w) // nobody is left to be told that it failed
+}
 
 // halved sends half of the first thing written, and nothing after that.
 type halved struct {
