@@ -21,6 +21,11 @@ type attempt struct {
 const retirement = `INSERT INTO retirements (wallet_id, new_share_set, old_share_set, rotation_id, attempt_id, promoted_at, due_at)
 VALUES (1, 's1', 's0', gen_random_uuid(), gen_random_uuid(), now(), now());`
 
+const verification = `INSERT INTO history_verifications (owner, next_wallet, digest) VALUES (gen_random_uuid(), 1, sha256('x'));`
+
+const historyBreak = `INSERT INTO history_breaks (wallet_id, verification_id, found_at, seq, what, breaks)
+SELECT 1, coalesce(max(id), 77), now(), 2, 'x', 1 FROM history_verifications;`
+
 func policyWith(column, value string) string {
 	return `INSERT INTO rotation_policies (name, ` + column + `) VALUES ('p', ` + value + `)`
 }
@@ -122,6 +127,9 @@ var attempts = []attempt{
 		sql: `INSERT INTO cycle_counters (policy_id, tick, owner) VALUES (1, '2026-01-01', 1), (1, '2026-01-01', 1)`},
 	{object: "replicas.replicas_pkey",
 		sql: `INSERT INTO replicas (epoch, id, version) OVERRIDING SYSTEM VALUE VALUES (7, 'a', 'v'), (7, 'b', 'v')`},
+	{object: "reconcile_state.reconcile_state_pkey", sql: `INSERT INTO reconcile_state DEFAULT VALUES`},
+	{object: "reconcile_state.reconcile_state_one_row", sql: `INSERT INTO reconcile_state (id) VALUES (false)`},
+	{object: "reconcile_state.reconcile_state_owner_of_a_walk", sql: `UPDATE reconcile_state SET owner = 1`},
 	{object: "provider_state.provider_state_pkey", sql: `INSERT INTO provider_state (provider) VALUES ('dyn'), ('dyn')`},
 
 	{object: "rotations.rotations_pkey", sql: waiting + waiting}, // two open rotations of one wallet
@@ -130,6 +138,8 @@ var attempts = []attempt{
 	{object: "rotations.rotations_trigger_known", sql: rotationSet(`trigger = 'whim'`)},
 	{object: "rotations.rotations_error_class_known", sql: rotationSet(`error_class = 'bad'`)},
 	{object: "rotations.rotations_wish_known", sql: rotationSet(`wish = 'more'`)},
+	{object: "rotations.rotations_reconcile_opens_nothing", sql: rotationSet(`wish = 'reconcile'; `) + reach["opening"][len(waiting):]},
+	{object: "rotations.rotations_reconcile_opens_nothing", sql: reach["prepared"] + `UPDATE rotations SET wish = 'reconcile'`},
 	{object: "rotations.rotations_pending_set_fits_state", sql: rotationSet(`pending_share_set = 's1'`)},                      // pending set without ceremony
 	{object: "rotations.rotations_pending_set_fits_state", sql: reach["opening"] + `UPDATE rotations SET state = 'ceremony'`}, // ceremony without pending set
 	{object: "rotations.rotations_pending_set_fits_state", sql: reach["prepared"] + `UPDATE rotations SET state = 'waiting'`}, // abandoned with pending set
@@ -169,6 +179,14 @@ var attempts = []attempt{
 	{object: "share_set_history.share_set_history_append_only", sql: `UPDATE share_set_history SET share_set = 's9'`},
 	{object: "share_set_history.share_set_history_append_only", sql: `DELETE FROM share_set_history`},
 	{object: "share_set_history.share_set_history_append_only", sql: `TRUNCATE share_set_history`},
+
+	{object: "history_verifications.history_verifications_pkey",
+		sql: verification + `INSERT INTO history_verifications OVERRIDING SYSTEM VALUE SELECT * FROM history_verifications`},
+	{object: "history_verifications.history_verifications_one_running", sql: verification + verification}, // two replicas at once
+	{object: "history_verifications.history_verifications_digest_is_sha256", sql: verification + `UPDATE history_verifications SET digest = ''`},
+	{object: "history_breaks.history_breaks_pkey", sql: verification + historyBreak + historyBreak},
+	{object: "history_breaks.history_breaks_verification_id_fkey", sql: historyBreak}, // of none
+	{object: "history_breaks.history_breaks_verification_id_fkey", sql: verification + historyBreak + `DELETE FROM history_verifications`},
 }
 
 // These refuse nothing; what they do is tested by the function of that name.

@@ -20,8 +20,9 @@ var may = map[string]map[string]string{
 		"rotation_requests": "INSERT", "share_set_history": "INSERT",
 		"wallet_state": "UPDATE", "policy_state": "UPDATE",
 		"rotation_cycles": "INSERT UPDATE", "cycle_counters": "INSERT UPDATE", "provider_state": "INSERT UPDATE",
-		"request_status": "INSERT UPDATE",
+		"request_status": "INSERT UPDATE", "reconcile_state": "UPDATE",
 		"rotations":      "INSERT UPDATE DELETE", "retirements": "INSERT UPDATE DELETE", "replicas": "INSERT UPDATE DELETE",
+		"history_verifications": "INSERT UPDATE", "history_breaks": "INSERT DELETE",
 	},
 	"rotatord_operator": {
 		"rotation_policies": "INSERT UPDATE DELETE", "wallets": "INSERT UPDATE DELETE",
@@ -70,7 +71,8 @@ func TestGrants(t *testing.T) {
 
 func TestReading(t *testing.T) {
 	s := migrated(t)
-	views := []string{"share_sets", "policy_status", "wallet_status", "rotation_log", "attention", "share_set_history", "rotation_cycles"}
+	views := []string{"share_sets", "policy_status", "wallet_status", "rotation_log", "attention", "share_set_history", "rotation_cycles",
+		"history_heads", "history_verifications", "history_breaks", "deleted_wallets", "rotatord_schema", "rotatord_schema_version"}
 	state := []string{"rotations", "wallet_state", "policy_state", "retirements", "replicas"}
 	for role, hidden := range map[string][]string{"rotatord_app": nil, "rotatord_operator": state, "rotatord_readonly": state} {
 		s.exec(`SET ROLE ` + role)
