@@ -34,6 +34,9 @@
 // With Options.URL nothing is guarded: databases of a killed process stay
 // behind on that server. Their names start with "rotatord_dev_".
 //
+// A standby ([Server.Standby]) is a server of its own in this: each has a
+// folder, a guard and an end of its own.
+//
 // # Who may connect
 //
 // The socket is in the server's own folder, which only its user (and root) can

@@ -13,7 +13,9 @@ import (
 
 // hba lets everybody in through the socket, which is in a folder that is
 // closed to others, and everybody but the superuser through 127.0.0.1.
+// Through the socket a standby may copy everything, too.
 const hba = `local all all trust
+local replication all trust
 host all ` + superuser + ` 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
 `
@@ -33,10 +35,7 @@ var defaults = map[string]string{
 
 // create makes the folder and the database cluster in it.
 func (c *cluster) create(ctx context.Context, opts Options) error {
-	if err := os.Mkdir(c.dir, 0o700); err != nil {
-		return fmt.Errorf("making the server's folder: %w", err)
-	}
-	if err := c.as.own(c.dir); err != nil {
+	if err := c.makeFolder(); err != nil {
 		return err
 	}
 	if err := c.initdb(ctx); err != nil {
@@ -50,6 +49,13 @@ func (c *cluster) create(ctx context.Context, opts Options) error {
 		return fmt.Errorf("configuring PostgreSQL: %w", err)
 	}
 	return nil
+}
+
+func (c *cluster) makeFolder() error {
+	if err := os.Mkdir(c.dir, 0o700); err != nil {
+		return fmt.Errorf("making the server's folder: %w", err)
+	}
+	return c.as.own(c.dir)
 }
 
 func (c *cluster) initdb(ctx context.Context) error {
@@ -87,6 +93,11 @@ func settings(opts Options) string {
 		delete(all, "full_page_writes")
 	}
 	maps.Copy(all, opts.Settings)
+	return settingLines(all)
+}
+
+// settingLines are settings as postgresql.conf has them.
+func settingLines(all map[string]string) string {
 	var b strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		value := strings.NewReplacer(`\`, `\\`, `'`, `''`).Replace(all[name])
