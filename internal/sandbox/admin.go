@@ -75,6 +75,13 @@ func (s *Sandbox) SetFaults(list ...faults.Fault) error {
 	return nil
 }
 
+// Operations are those that can fail, each with its kinds of fault, by name.
+func (s *Sandbox) Operations() []faults.Operation { return s.faults.Operations() }
+
+// Struck is how often faults have struck so far, by operation and kind. Unlike
+// the hits of a fault it does not begin anew with another list of faults.
+func (s *Sandbox) Struck() map[string]map[faults.Kind]int { return s.faults.Struck() }
+
 // RevokeJWTs makes every JWT so far worthless.
 func (s *Sandbox) RevokeJWTs() { s.vendor.RevokeJWTs() }
 

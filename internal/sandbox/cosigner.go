@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/uuid"
 
@@ -30,8 +31,8 @@ const (
 //	lose_state        prepared shares vanish: for cosigner.ceremony after its answer, else before
 type cosignerGate struct {
 	faults   *faults.Set
-	server   *reference.Server
 	provider string
+	signer   atomic.Pointer[signer] // nil while it is down
 	requests map[string]int
 	routes   http.Handler
 
@@ -40,9 +41,15 @@ type cosignerGate struct {
 	lying   map[string]string // wallet → ceremony id that made it lie
 }
 
-func newCosignerGate(set *faults.Set, server *reference.Server, provider string) *cosignerGate {
+// signer is a co-signer that runs.
+type signer struct {
+	*reference.Server
+	handler http.Handler
+}
+
+func newCosignerGate(set *faults.Set, provider string) *cosignerGate {
 	g := &cosignerGate{
-		faults: set, server: server, provider: provider,
+		faults: set, provider: provider,
 		requests: make(map[string]int), wallets: make(map[string]string), lying: make(map[string]string),
 	}
 	generic := []faults.Kind{faults.Status, faults.Latency, faults.LostReply, faults.LostRequest, faults.LateEffect, faults.DropStream}
@@ -52,7 +59,13 @@ func newCosignerGate(set *faults.Set, server *reference.Server, provider string)
 	set.Register(faults.Operation{Name: opAbort, Generic: generic, Own: []faults.Kind{faults.Reject}})
 
 	mux := http.NewServeMux()
-	behind := server.Handler()
+	behind := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		running := g.signer.Load()
+		if running == nil {
+			panic(http.ErrAbortHandler) // nobody is there
+		}
+		running.handler.ServeHTTP(w, r)
+	})
 	for pattern, operation := range map[string]string{
 		"POST /v1/ceremonies":                 opCeremony,
 		"GET /v1/ceremonies/{id}":             opStatus,
@@ -85,14 +98,14 @@ func (g *cosignerGate) lie(operation string, next http.Handler) http.Handler {
 			w.WriteHeader(http.StatusConflict)
 			io.WriteString(w, `{"title":"Conflict","status":409,"detail":"refused by a fault"}`)
 		case kind == faults.WrongPublicKey && operation == opStatus:
-			g.server.WrongPublicKey(g.provider, wallet, true) // a wallet it does not know cannot lie
+			g.wrongPublicKey(wallet, true) // a wallet it does not know cannot lie
 			next.ServeHTTP(w, r)
-			g.server.WrongPublicKey(g.provider, wallet, g.lies(wallet))
+			g.wrongPublicKey(wallet, g.lies(wallet))
 		case kind == faults.LoseState && operation == opCeremony:
 			next.ServeHTTP(w, r)
-			g.server.LoseState(g.provider, wallet, false)
+			g.losePrepared(wallet)
 		case kind == faults.LoseState:
-			g.server.LoseState(g.provider, wallet, false)
+			g.losePrepared(wallet)
 			next.ServeHTTP(w, r)
 		default:
 			next.ServeHTTP(w, r)
@@ -111,7 +124,19 @@ func (g *cosignerGate) settleLie(wallet, id string, struck bool) {
 	case g.lying[wallet] != id:
 		delete(g.lying, wallet)
 	}
-	g.server.WrongPublicKey(g.provider, wallet, g.lying[wallet] != "")
+	g.wrongPublicKey(wallet, g.lying[wallet] != "")
+}
+
+func (g *cosignerGate) wrongPublicKey(wallet string, on bool) {
+	if running := g.signer.Load(); running != nil {
+		running.WrongPublicKey(g.provider, wallet, on)
+	}
+}
+
+func (g *cosignerGate) losePrepared(wallet string) {
+	if running := g.signer.Load(); running != nil {
+		running.LoseState(g.provider, wallet, false)
+	}
 }
 
 func (g *cosignerGate) lies(wallet string) bool {
@@ -125,7 +150,7 @@ func (g *cosignerGate) honest() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for wallet := range g.lying {
-		g.server.WrongPublicKey(g.provider, wallet, false)
+		g.wrongPublicKey(wallet, false)
 	}
 	clear(g.lying)
 }

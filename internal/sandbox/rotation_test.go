@@ -80,7 +80,7 @@ func TestTruthAlongTheWay(t *testing.T) {
 func TestALostKeyIsSeen(t *testing.T) {
 	r := newRig(t, Options{})
 	w, room, _ := r.prepare(0)
-	if err := r.cosigner.LoseState(r.provider, w.ID, false); err != nil {
+	if err := r.gate.signer.Load().LoseState(r.provider, w.ID, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := r.wallet(0); !got.CanSign || !got.Recoverable {
@@ -106,7 +106,7 @@ func TestTheArchiveOutlivesTheCoSigner(t *testing.T) {
 	if !ok {
 		t.Fatal("no view")
 	}
-	if err := r.cosigner.LoseState(r.provider, w.ID, true); err != nil {
+	if err := r.gate.signer.Load().LoseState(r.provider, w.ID, true); err != nil {
 		t.Fatal(err)
 	}
 	if len(view.Retired) != 2 {

@@ -62,18 +62,18 @@ type Options struct {
 
 // Sandbox is everything a rotation talks to, in one process.
 type Sandbox struct {
-	provider string
-	assume   assume.Set
-	faults   *faults.Set
-	rooms    *relay.Rooms
-	vendor   *dynamic.Vendor
-	cobo     *cobo.Vendor
-	cosigner *reference.Server
-	gate     *cosignerGate
-	archive  *archive
-	token    string
-	tempDir  string
-	handler  http.Handler
+	provider   string
+	assume     assume.Set
+	faults     *faults.Set
+	rooms      *relay.Rooms
+	vendor     *dynamic.Vendor
+	cobo       *cobo.Vendor
+	gate       *cosignerGate // with the co-signer
+	openSigner func() (*reference.Server, error)
+	archive    *archive
+	token      string
+	tempDir    string
+	handler    http.Handler
 
 	servers sync.WaitGroup
 	mu      sync.Mutex
@@ -141,20 +141,23 @@ func (s *Sandbox) start(o Options) error {
 		}
 		dir = s.tempDir
 	}
-	s.cosigner, err = reference.Open(dir, reference.Options{
-		RelayURL: relayURL + relayPrefix, Token: s.token, Grace: o.CosignerGrace, Wait: cosignerWait,
-		NoSync: true, Log: o.Log, Now: o.Clock,
-	})
-	if err != nil {
-		return fmt.Errorf("starting the co-signer: %w", err)
+	s.openSigner = func() (*reference.Server, error) {
+		return reference.Open(dir, reference.Options{
+			RelayURL: relayURL + relayPrefix, Token: s.token, Grace: o.CosignerGrace, Wait: cosignerWait,
+			NoSync: true, Log: o.Log, Now: o.Clock,
+		})
 	}
+	s.gate = newCosignerGate(s.faults, s.provider)
+	if err := s.StartCosigner(); err != nil {
+		return err
+	}
+	first := s.gate.signer.Load()
 	for _, c := range customers {
-		if err := s.cosigner.Import(s.provider, c.WalletID, c.ShareSetID, c.Share); err != nil {
+		if err := first.Import(s.provider, c.WalletID, c.ShareSetID, c.Share); err != nil {
 			return fmt.Errorf("giving the co-signer its shares: %w", err)
 		}
 		s.archive.keep(c.WalletID, c.ShareSetID, c.Share)
 	}
-	s.gate = newCosignerGate(s.faults, s.cosigner, s.provider)
 	s.handler = s.routes()
 	return nil
 }
@@ -203,8 +206,8 @@ func (s *Sandbox) Close() error {
 		s.cobo.Close()
 	}
 	var errs []error
-	if s.cosigner != nil {
-		errs = append(errs, s.cosigner.Close())
+	if s.gate != nil {
+		errs = append(errs, s.StopCosigner())
 	}
 	for _, server := range running {
 		errs = append(errs, server.Close())

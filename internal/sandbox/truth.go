@@ -76,9 +76,13 @@ func (s *Sandbox) WalletState(id string) (state WalletState, ok bool) {
 // remember archives what the co-signer holds for a wallet.
 func (s *Sandbox) remember(wallet string) { s.held(wallet) }
 
-// held is what the co-signer has; nothing, if it lost everything.
+// held is what the co-signer has; nothing, if it lost everything or is down.
 func (s *Sandbox) held(wallet string) (current string, shares map[string]reference.Kept) {
-	current, shares, err := s.cosigner.Shares(s.provider, wallet)
+	running := s.gate.signer.Load()
+	if running == nil {
+		return "", nil
+	}
+	current, shares, err := running.Shares(s.provider, wallet)
 	if err != nil {
 		return "", nil
 	}

@@ -20,7 +20,8 @@ type Set struct {
 	operations map[string]Operation
 	closed     bool
 	rules      []*rule
-	random     map[string]*rand.Rand // by operation, so that calls of one do not shift another's luck
+	struck     map[string]map[Kind]int // by operation, since the start
+	random     map[string]*rand.Rand   // by operation, so that calls of one do not shift another's luck
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -34,7 +35,8 @@ type Operation struct {
 	Generic, Own []Kind
 }
 
-func (o Operation) kinds() []Kind { return slices.Concat(o.Generic, o.Own) }
+// Kinds of fault that it can have.
+func (o Operation) Kinds() []Kind { return slices.Concat(o.Generic, o.Own) }
 
 type rule struct {
 	Fault
@@ -47,7 +49,8 @@ func NewSet(seed uint64) *Set {
 	ctx, cancel := context.WithCancel(context.Background())
 	return &Set{
 		seed: seed, operations: make(map[string]Operation), random: make(map[string]*rand.Rand),
-		ctx: ctx, cancel: cancel,
+		struck: make(map[string]map[Kind]int),
+		ctx:    ctx, cancel: cancel,
 	}
 }
 
@@ -56,6 +59,26 @@ func (s *Set) Register(o Operation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.operations[o.Name] = o
+	s.struck[o.Name] = make(map[Kind]int)
+}
+
+// Operations are those that are known, by name.
+func (s *Set) Operations() []Operation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.SortedFunc(maps.Values(s.operations), func(a, b Operation) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// Struck is how often each kind of fault has struck since the start, by
+// operation.
+func (s *Set) Struck() map[string]map[Kind]int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := make(map[string]map[Kind]int, len(s.struck))
+	for operation, kinds := range s.struck {
+		all[operation] = maps.Clone(kinds)
+	}
+	return all
 }
 
 // Replace puts these faults in force instead of the ones before. If one is not
@@ -70,8 +93,8 @@ func (s *Set) Replace(list []Fault) error {
 			return fmt.Errorf("fault %d: unknown operation %q; there are: %s", i, f.Operation,
 				strings.Join(slices.Sorted(maps.Keys(s.operations)), ", "))
 		}
-		if !slices.Contains(operation.kinds(), f.Kind) {
-			return fmt.Errorf("fault %d: %s cannot have %q; it can have: %s", i, f.Operation, f.Kind, joinKinds(operation.kinds()))
+		if !slices.Contains(operation.Kinds(), f.Kind) {
+			return fmt.Errorf("fault %d: %s cannot have %q; it can have: %s", i, f.Operation, f.Kind, joinKinds(operation.Kinds()))
 		}
 		if err := f.complete(); err != nil {
 			return fmt.Errorf("fault %d: %w", i, err)
@@ -110,6 +133,7 @@ func (s *Set) Decide(operation, wallet string) Hit {
 			continue
 		}
 		r.hits++
+		s.struck[operation][r.Kind]++
 		if r.Kind == Latency {
 			hit.Delay += r.Delay
 			continue
