@@ -33,9 +33,10 @@ func (j *job) leased() error {
 }
 
 // coSigner finds the wallet's co-signer.
-func (j *job) coSigner() (*cosigner.Client, error) {
-	w := j.r.Wallet
-	if c := j.CoSigner(w.Provider, w.CoSigner); c != nil {
+func (j *job) coSigner() (*cosigner.Client, error) { return coSignerOf(j.CoSigner, j.r.Wallet) }
+
+func coSignerOf(find func(provider, named string) *cosigner.Client, w store.Wallet) (*cosigner.Client, error) {
+	if c := find(w.Provider, w.CoSigner); c != nil {
 		return c, nil
 	}
 	if w.CoSigner != "" {

@@ -20,51 +20,59 @@ var errUnknown = cosigner.ErrUnknown
 // record up to a share set that was activated without it.
 func (j *job) look(ctx context.Context, p provider.Provider) error {
 	v, err := j.inspect(ctx, p)
-	if err != nil {
+	// That the wallet must not be refreshed matters to who wants to refresh it.
+	if err != nil && !(j.r.Wish == store.WishReconcile && told(v, err)) {
 		return fmt.Errorf("looking at the wallet: %w", err)
 	}
-	var held cosigner.WalletStatus
+	seen := view{wallet: j.r.Wallet, head: j.r.Head, coSigned: p.CoSigned(), vendor: v}
 	if p.CoSigned() {
-		if held, err = j.held(ctx); errors.Is(err, errUnknown) && j.r.Head.ActiveShareSet != "" {
-			// It had one when the baseline was recorded.
-			return attention(store.KeyAtRisk, mismatch("the vendor uses share set %s: %w", v.ActiveShareSet, err))
+		if seen.held, err = j.held(ctx); errors.Is(err, errUnknown) {
+			seen.unheld = err
 		} else if err != nil {
 			return err
 		}
 	}
-	if j.r.Head.ActiveShareSet == "" {
-		key, err := baselineKey(j.r.Wallet, p.CoSigned(), v, held)
-		if err != nil {
-			return attention(store.BaselineMismatch, err)
-		}
-		return j.recordBaseline(ctx, v, key)
-	}
-	if err := sameKey(j.r.Wallet, j.r.Head.PublicKey, v, p.CoSigned(), held); err != nil {
-		return attention(store.Mismatch, err)
-	}
-	if v.ActiveShareSet != j.r.Head.ActiveShareSet {
-		if err := j.reconcile(ctx, p, v, held); err != nil {
+	f := judge(seen)
+	if f.follow {
+		if err := j.reconcile(ctx, p, v); err != nil {
 			return err
 		}
 	}
-	if p.CoSigned() {
-		return j.settleCoSigner(ctx, held)
+	switch {
+	case f.err != nil:
+		return f.err
+	case f.baseline != "":
+		return j.recordBaseline(ctx, v, f.baseline)
+	case f.commit != nil:
+		return j.commitAt(ctx, f.commit.CeremonyID, cosigner.Commit{ShareSetID: v.ActiveShareSet, Fingerprint: f.commit.Fingerprint})
 	}
 	return nil
 }
 
 // inspect asks the vendor, and remembers the answer.
 func (j *job) inspect(ctx context.Context, p provider.Provider) (provider.Inspection, error) {
-	ctx, cancel := context.WithTimeout(ctx, j.Timing.Call)
-	defer cancel()
-	v, err := p.Inspect(ctx, j.wallet())
-	if err == nil && v.ActiveShareSet == "" {
-		err = provider.Errorf(provider.Terminal, provider.ReasonInvalidState, "the vendor names no active share set for this wallet")
-	}
+	v, err := inspect(ctx, p, j.wallet(), j.Timing.Call)
 	if v.ActiveShareSet != "" {
 		j.known = v
 	}
 	return v, err
+}
+
+func inspect(ctx context.Context, p provider.Provider, w provider.Wallet, timeout time.Duration) (provider.Inspection, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	v, err := p.Inspect(ctx, w)
+	if err == nil && v.ActiveShareSet == "" {
+		err = provider.Errorf(provider.Terminal, provider.ReasonInvalidState, "the vendor names no active share set for this wallet")
+	}
+	return v, err
+}
+
+// told says whether the vendor has told which share set is active, although it
+// or its client then found the wallet unfit for a refresh.
+func told(v provider.Inspection, err error) bool {
+	class, _ := provider.ClassOf(err)
+	return v.ActiveShareSet != "" && (err == nil || class == provider.Terminal)
 }
 
 // active asks the vendor which share set it uses. From the commit point on
@@ -72,7 +80,7 @@ func (j *job) inspect(ctx context.Context, p provider.Provider) (provider.Inspec
 // does not keep a swap from being finished.
 func (j *job) active(ctx context.Context, p provider.Provider) (string, error) {
 	v, err := j.inspect(ctx, p)
-	if class, _ := provider.ClassOf(err); err != nil && (class != provider.Terminal || v.ActiveShareSet == "") {
+	if err != nil && !told(v, err) {
 		return "", fmt.Errorf("asking which share set is active: %w", err)
 	}
 	return v.ActiveShareSet, nil
@@ -84,9 +92,13 @@ func (j *job) held(ctx context.Context) (cosigner.WalletStatus, error) {
 	if err != nil {
 		return cosigner.WalletStatus{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, j.Timing.Call)
+	return held(ctx, c, j.r.Wallet, j.Timing.Call)
+}
+
+func held(ctx context.Context, c *cosigner.Client, w store.Wallet, timeout time.Duration) (cosigner.WalletStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	held, err := c.Wallet(ctx, j.r.Wallet.Provider, j.r.Wallet.ExternalID)
+	status, err := c.Wallet(ctx, w.Provider, w.ExternalID)
 	if errors.Is(err, errUnknown) {
 		return cosigner.WalletStatus{}, provider.Errorf(provider.Terminal, provider.ReasonCoSigner,
 			"co-signer %s holds no share of this wallet: %w", c.Name(), err)
@@ -94,7 +106,7 @@ func (j *job) held(ctx context.Context) (cosigner.WalletStatus, error) {
 	if err != nil {
 		return cosigner.WalletStatus{}, fmt.Errorf("asking the co-signer what it holds: %w", err)
 	}
-	return held, nil
+	return status, nil
 }
 
 // recordBaseline is what every later check compares with.
@@ -112,23 +124,12 @@ func (j *job) recordBaseline(ctx context.Context, v provider.Inspection, publicK
 	return nil
 }
 
-// reconcile is for a vendor whose active set is not the one on record: after a
-// restore or failover of our database, or a rotation by hand. If the co-signer
-// holds the vendor's set, nothing is lost and the record follows; else a
-// person must look. Where there is no co-signer the vendor's parties hold it,
-// and that the key is the one on record, which has been compared, is all that
-// can be known; but what was given up is not adopted on that alone.
-func (j *job) reconcile(ctx context.Context, p provider.Provider, v provider.Inspection, held cosigner.WalletStatus) error {
+// reconcile has the record follow the vendor's active set, which may be
+// followed by rule 2. What was given up is not adopted on that alone.
+func (j *job) reconcile(ctx context.Context, p provider.Provider, v provider.Inspection) error {
 	r := j.r
-	switch {
-	case p.CoSigned() && !holds(held, v.ActiveShareSet):
-		return attention(store.Drift, mismatch("the vendor uses share set %s, on record is %s, and the co-signer does not hold the vendor's",
-			v.ActiveShareSet, r.Head.ActiveShareSet))
-	case !p.CoSigned() && v.PublicKey == "":
-		return attention(store.Drift, mismatch("the vendor uses share set %s, on record is %s, and nobody tells the vendor's public key",
-			v.ActiveShareSet, r.Head.ActiveShareSet))
-	case !p.CoSigned():
-		if err := j.neverGivenUp(ctx, v.ActiveShareSet); err != nil {
+	if !p.CoSigned() {
+		if err := givenUp(ctx, j.Store, r.Wallet.ID, v.ActiveShareSet, r.Head.ActiveShareSet); err != nil {
 			return err
 		}
 	}
@@ -152,39 +153,20 @@ func (j *job) reconcile(ctx context.Context, p provider.Provider, v provider.Ins
 	return nil
 }
 
-// neverGivenUp refuses a share set that the history calls abandoned. Where there
-// is a co-signer, it has been told so and does not hold the set any more.
-func (j *job) neverGivenUp(ctx context.Context, shareSet string) error {
-	rows, _, err := j.Store.History(ctx, j.r.Wallet.ID)
+// givenUp refuses a share set that the history calls abandoned. Where there is
+// a co-signer, it has been told so and does not hold the set any more.
+func givenUp(ctx context.Context, s *store.Store, walletID int64, shareSet, recorded string) error {
+	rows, _, err := s.History(ctx, walletID)
 	if err != nil {
 		return recording(err)
 	}
 	for _, row := range rows {
 		if row.ShareSet == shareSet && (row.Outcome == store.Abandoned || row.Outcome == store.Rejected) {
 			return attention(store.Drift, mismatch("the vendor uses share set %s, which was given up on %s; on record is %s",
-				shareSet, row.DecidedAt.Format(time.DateTime), j.r.Head.ActiveShareSet))
+				shareSet, row.DecidedAt.Format(time.DateTime), recorded))
 		}
 	}
 	return nil
-}
-
-// settleCoSigner makes sure that the co-signer's current share is the one that
-// fits the active set; a commit that never reached it is made up for here.
-func (j *job) settleCoSigner(ctx context.Context, held cosigner.WalletStatus) error {
-	active := j.r.Head.ActiveShareSet
-	if held.CurrentShareSetID == active {
-		return nil
-	}
-	switch able := prepared(held, active); len(able) {
-	case 0:
-		return attention(store.KeyAtRisk, mismatch("the vendor's active share set is %s, but the co-signer's current share is of %s",
-			active, quoted(held.CurrentShareSetID)))
-	case 1:
-		return j.commitAt(ctx, able[0].CeremonyID, cosigner.Commit{ShareSetID: active, Fingerprint: able[0].Fingerprint})
-	default:
-		return attention(store.KeyAtRisk, mismatch("the co-signer has prepared %d shares of the active share set %s, and nobody can tell which one fits",
-			len(able), active))
-	}
 }
 
 // commitAt asks the co-signer to make a share current.

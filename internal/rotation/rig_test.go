@@ -261,6 +261,7 @@ func (x *replica) resume() {
 		func() ([]*store.Rotation, error) {
 			return r.store.TakeWaiting(r.t.Context(), x.lease.epoch, r.policyID, 0, 100)
 		},
+		func() ([]*store.Rotation, error) { return r.store.TakeWaiting(r.t.Context(), x.lease.epoch, 0, 0, 100) },
 	} {
 		rotations, err := take()
 		r.must(err)

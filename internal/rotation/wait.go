@@ -31,6 +31,9 @@ func (j *job) wait(ctx context.Context, p provider.Provider) (done bool, err err
 	if r.Wish == store.WishAbort {
 		return true, j.aborted(ctx)
 	}
+	if r.Wish == store.WishReconcile {
+		return j.onlyLook(ctx, p)
+	}
 	if attention, sealed := j.sealed(); sealed {
 		return true, j.fail(ctx, attention)
 	}

@@ -55,7 +55,6 @@ func TestRequestedRotation(t *testing.T) {
 		t.Errorf("history says %s", got)
 	}
 	r.refused("there is no wallet 99", "rotate", 99, 0)
-	r.refused("is not supported", "reconcile", w[0], 0)
 	r.refused("has no open rotation", "discard", w[0], 0)
 	r.refused("has no open rotation", "abort", w[0], 0)
 	r.refused("has no rotation that waits", "retry", w[0], 0)

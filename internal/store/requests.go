@@ -57,6 +57,8 @@ func (s *Store) Answer(ctx context.Context, q Request) (mine, refused bool, err 
 			return requestWish(ctx, tx, q, WishAbort,
 				[]State{Waiting, Opening, Ceremony, Failed},
 				"is past the point where it can be aborted; it will roll forward")
+		case "reconcile":
+			return s.requestReconcile(ctx, tx, q)
 		case "discard":
 			return requestWish(ctx, tx, q, WishDiscard, []State{Prepared}, "is not in prepared, so there is nothing to discard; request abort or retry")
 		}

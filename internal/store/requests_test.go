@@ -237,5 +237,5 @@ func TestAnswersOfTheCaller(t *testing.T) {
 		w.ok(err)
 		w.same(mine, false, "answered twice")
 	}
-	w.answer(open[2], true) // not an action of one wallet
+	w.answer(open[2], false)
 }

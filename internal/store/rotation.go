@@ -30,7 +30,7 @@ type Rotation struct {
 	RotationID      uuid.UUID
 	AttemptID       uuid.UUID // of the latest attempt, also after it was abandoned
 	PolicyID        int32
-	Policy          string // name, for labels
+	Policy          string // name, for labels; the wallet's where the rotation belongs to none
 	MaxAttempts     int32
 	Tick            time.Time
 	Trigger         Trigger
@@ -108,8 +108,8 @@ SELECT ` + rotationColumns + `
   JOIN rotations r ON r.wallet_id = ANY (ARRAY[t.wallet_id])
   JOIN wallet_state s ON s.wallet_id = ANY (ARRAY[t.wallet_id])
   JOIN wallets w ON w.id = ANY (ARRAY[t.wallet_id])
-  LEFT JOIN rotation_policies p ON p.id = r.policy_id
-  LEFT JOIN policy_state ps ON ps.policy_id = r.policy_id
+  LEFT JOIN rotation_policies p ON p.id = coalesce(r.policy_id, w.policy_id)
+  LEFT JOIN policy_state ps ON ps.policy_id = coalesce(r.policy_id, w.policy_id)
  WHERE r.owner = $2`
 
 // Load reads those rotations of the given wallets that belong to owner.

@@ -64,4 +64,8 @@ const (
 	// WishDiscard starts a prepared rotation over; the person has checked that
 	// the old share set is active at the vendor.
 	WishDiscard Wish = "discard"
+	// WishReconcile has vendor, co-signer and record compared and the record
+	// follow; then the rotation is closed. Nothing is opened under it, which the
+	// database refuses as well.
+	WishReconcile Wish = "reconcile"
 )
