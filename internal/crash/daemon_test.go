@@ -110,6 +110,38 @@ func (d *daemon) dies() {
 	}
 }
 
+// lastPoints is the time for the points that come when everything is settled.
+const lastPoints = 5 * time.Second
+
+// diesOrSettles is dies for a daemon that may pass its point by. It says whether
+// it died.
+func (d *daemon) diesOrSettles() bool {
+	d.t.Helper()
+	var settled time.Time
+	d.world.until("the daemon comes to the point where it is to die, or to the end", func() bool {
+		select {
+		case <-d.ended:
+			return true
+		default:
+		}
+		switch {
+		case ask[string](d.world, open) != "":
+			settled = time.Time{}
+		case settled.IsZero():
+			settled = time.Now()
+		}
+		return !settled.IsZero() && time.Since(settled) > lastPoints
+	})
+	select {
+	case <-d.ended:
+		d.dies()
+		return true
+	default:
+		d.quits()
+		return false
+	}
+}
+
 // kill ends the daemon as a crash does.
 func (d *daemon) kill() {
 	d.t.Helper()

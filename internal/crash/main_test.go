@@ -19,9 +19,8 @@ import (
 )
 
 var (
-	every  = flag.Bool("every", false, "die at every point of the matrix")
-	update = flag.Bool("update", false, "write the list of points in docs/reliability.md anew")
-	race   bool // this test looks for data races, so its daemons do too
+	every = flag.Bool("every", false, "die at every point of the matrix")
+	race  bool // this test looks for data races, so its daemons do too
 )
 
 // patience is far above what anything here takes on an idle machine.

@@ -14,7 +14,7 @@
 // A write is named after the method of the store, a call after the functions of
 // a rotation that led to it. What a process does at which point is said by its
 // environment, see [At] and the constants beside it. internal/crash is built on
-// this; internal/crash lists the points.
+// this.
 package failpoint
 
 // The environment of a process that was built with failpoints. They stand here
