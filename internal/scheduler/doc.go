@@ -28,7 +28,7 @@
 // out of the table of open rotations.
 //
 // Around it run the heartbeat that keeps this replica's lease, the look for
-// replicas that have lost theirs, and the clean-up of old share sets. A lost
-// lease cancels all work of this process at once; it starts over under a new
-// epoch.
+// replicas that have lost theirs, the clean-up of old share sets, and the walk
+// that compares all wallets with vendors and co-signers. A lost lease cancels
+// all work of this process at once; it starts over under a new epoch.
 package scheduler

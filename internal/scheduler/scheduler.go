@@ -38,8 +38,10 @@ type Options struct {
 	// Rotation is what each engine is made of; Store, Lease and Held are filled
 	// in here.
 	Rotation rotation.Options
-	Metrics  *Metrics
-	Log      *slog.Logger
+	// Reconcile is when and how fast all wallets are compared.
+	Reconcile Reconcile
+	Metrics   *Metrics
+	Log       *slog.Logger
 }
 
 // Scheduler runs the policies of a database.
@@ -102,6 +104,7 @@ func (s *Scheduler) serve(ctx context.Context, l *lease) (lost error) {
 	loops.Go(func() { s.listen(accepting) })
 	loops.Go(func() { s.bury(accepting, l) })
 	loops.Go(func() { s.retire(accepting, l, d.engine) })
+	loops.Go(func() { s.walks(accepting, d) })
 	loops.Go(func() { d.run(accepting) })
 	loops.Wait()
 

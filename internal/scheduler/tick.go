@@ -66,7 +66,7 @@ func (d *dispatcher) answer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return forEach(ctx, requests, func(q store.Request) (err error) {
+	err = forEach(ctx, requests, func(q store.Request) (err error) {
 		var mine, refused bool
 		if q.Action == "run_policy" {
 			mine, refused, err = d.runPolicy(ctx, q)
@@ -78,6 +78,10 @@ func (d *dispatcher) answer(ctx context.Context) error {
 		}
 		return err
 	})
+	if err == nil && len(requests) == requestBatch {
+		poke(d.wakeup) // there may be more
+	}
+	return err
 }
 
 // runPolicy starts a cycle by hand. Its tick is the moment of the request, so

@@ -62,11 +62,12 @@ func (s *Store) BeginWalk(ctx context.Context, owner int64, tick time.Time) (w W
 		 WHERE NOT running AND tick < $2 AND `+fmt.Sprintf(alive, 1)+` RETURNING tick, last_wallet, counts`, owner, tick)
 }
 
-// TakeWalk goes on with a walk that belongs to nobody, or to nobody any more.
+// TakeWalk goes on with a walk that is the owner's on record, or belongs to
+// nobody, or to nobody any more. It is for an owner that has none in hand.
 func (s *Store) TakeWalk(ctx context.Context, owner int64) (w Walk, mine bool, err error) {
 	return s.takeWalk(ctx, "taking over a comparison of all wallets", `
 		UPDATE reconcile_state SET owner = $1
-		 WHERE running AND NOT EXISTS (SELECT FROM replicas x WHERE x.epoch = owner) AND `+fmt.Sprintf(alive, 1)+`
+		 WHERE running AND (owner = $1 OR NOT EXISTS (SELECT FROM replicas x WHERE x.epoch = owner)) AND `+fmt.Sprintf(alive, 1)+`
 		RETURNING tick, last_wallet, counts`, owner)
 }
 
