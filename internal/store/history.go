@@ -154,31 +154,17 @@ type querier interface {
 	Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error)
 }
 
-func history(ctx context.Context, db querier, walletID int64) ([]HistoryRow, [][]byte, error) {
-	rows, err := db.Query(ctx, `
-		SELECT wallet_id, seq, generation, coalesce(policy_id, 0), outcome, coalesce(trigger, ''), tick, opened_at, decided_at,
-		       coalesce(rotation_id, '00000000-0000-0000-0000-000000000000'),
-		       coalesce(attempt_id, '00000000-0000-0000-0000-000000000000'),
-		       share_set, coalesce(replaced, ''), key_fingerprint, coalesce(actor, ''), coalesce(vendor_said, ''), hash
-		  FROM share_set_history WHERE wallet_id = $1 ORDER BY seq`, walletID)
+func history(ctx context.Context, db querier, walletID int64) (out []HistoryRow, hashes [][]byte, err error) {
+	rows, err := db.Query(ctx, `SELECT `+storedColumns+` FROM share_set_history WHERE wallet_id = $1 ORDER BY seq`, walletID)
 	if err != nil {
 		return nil, nil, err
 	}
-	var hashes [][]byte
-	out, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (HistoryRow, error) {
-		var r HistoryRow
-		var tick, opened *time.Time
-		var hash []byte
-		err := row.Scan(&r.WalletID, &r.Seq, &r.Generation, &r.PolicyID, &r.Outcome, &r.Trigger, &tick, &opened, &r.DecidedAt,
-			&r.RotationID, &r.AttemptID, &r.ShareSet, &r.Replaced, &r.KeyFingerprint, &r.Actor, &r.VendorSaid, &hash)
-		if tick != nil {
-			r.Tick = *tick
+	stored, err := pgx.CollectRows(rows, scanStored)
+	for _, r := range stored {
+		if r.Odd {
+			return nil, nil, fmt.Errorf("%w: row %d of wallet %d holds a value that is never written", ErrTampered, r.Seq, r.WalletID)
 		}
-		if opened != nil {
-			r.OpenedAt = *opened
-		}
-		hashes = append(hashes, hash)
-		return r, err
-	})
+		out, hashes = append(out, r.HistoryRow), append(hashes, r.Hash)
+	}
 	return out, hashes, err
 }
