@@ -29,6 +29,52 @@ func (s *Sandbox) judgeVault(v cobo.View) WalletState {
 	return state
 }
 
+// SignsFromBefore is [SignFromBefore] of one of the vaults.
+func (s *Sandbox) SignsFromBefore(vault string) (groups []string) {
+	v, ok := s.cobo.View(vault)
+	if !ok {
+		return nil
+	}
+	return SignFromBefore(v)
+}
+
+// SignFromBefore names the groups of a vault whose shares are older than those of
+// its Main Group and sign on some curve: by themselves, as long as the vendor has
+// not dropped its share, or together with shares that are in use. If there is
+// none, no share of before the last rotation is worth anything, whatever it was
+// for. Unlike OldShareSigns this counts groups that nobody meant to retire.
+func SignFromBefore(v cobo.View) (groups []string) {
+	var main cobo.GroupView
+	for _, g := range v.Groups {
+		if g.Main {
+			main = g
+		}
+	}
+	for _, old := range v.Groups {
+		if old.Keyed == 0 || old.Keyed >= main.Keyed {
+			continue
+		}
+		for _, live := range v.Groups {
+			if !live.Deleted && signTogether(v, old, live) {
+				groups = append(groups, old.ID)
+				break
+			}
+		}
+	}
+	return groups
+}
+
+// signTogether tries some shares of each on every curve; of one group, if both
+// are the same.
+func signTogether(v cobo.View, old, live cobo.GroupView) bool {
+	for curve := range v.RootPubkeys {
+		if len(old.Shares[curve]) > 0 && len(live.Shares[curve]) > 0 && combine(old.Shares[curve], live.Shares[curve]) {
+			return true
+		}
+	}
+	return false
+}
+
 // publicKeys is both root keys as one text, by the name of the curve.
 func publicKeys(v cobo.View) string {
 	return "ED25519:" + v.RootPubkeys[mpc.Ed25519] + ";SECP256K1:" + v.RootPubkeys[mpc.BIP340]

@@ -181,7 +181,7 @@ func (v *Vendor) generate(vt *vault, q *request) {
 // complete gives a group its key; a recovered Main Group replaces the old one
 // at once. The caller holds mu.
 func (v *Vendor) complete(vt *vault, q *request, target *group, keys map[mpc.Curve]sharing) {
-	target.keys = keys
+	target.keys, target.keyed = keys, v.next()
 	if q.kind == Recovery {
 		if old := vt.main(); old != nil {
 			v.drop(old)

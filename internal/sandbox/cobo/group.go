@@ -22,6 +22,7 @@ type group struct {
 	holders      []*holder
 	created      time.Time
 	keys         map[mpc.Curve]sharing // empty while New
+	keyed        int                   // when it got them, in the order of all things
 
 	wasMain   bool // it is, or once was, the Valid Main Group
 	promoting bool // an upgrade was accepted and is yet to take effect

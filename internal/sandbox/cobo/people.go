@@ -57,7 +57,7 @@ func (v *Vendor) AddGroup(vaultID string, spec NewGroup) (string, error) {
 		if from == nil {
 			return "", errors.New("the vault has no Main Group")
 		}
-		g.keys = make(map[mpc.Curve]sharing)
+		g.keys, g.keyed = make(map[mpc.Curve]sharing), v.next()
 		for curve, key := range from.keys {
 			shares, err := mpc.Reshare(key.shares, g.threshold, len(g.holders), rand.Reader)
 			if err != nil {

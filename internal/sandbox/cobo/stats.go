@@ -30,7 +30,8 @@ type VaultStats struct {
 // id is in a holder's name, or in the description of a TSS request for the
 // group), never became Main Group and are not deleted; and TSS requests that
 // name an attempt and are still running. While attempts are under way theirs
-// are among them.
+// are among them. A group that says that it replaces another is none once it has
+// taken the other's place, but a second one for the same group is.
 type Orphans struct {
 	Groups      []string `json:"groups"`
 	TSSRequests []string `json:"tss_requests"`
@@ -54,9 +55,42 @@ func (vt *vault) ofAnAttempt(g *group) bool {
 	return false
 }
 
+// replacing is what a group's holders are named that is made in place of another.
+var replacing = regexp.MustCompile(`(?i)[0-9a-f]{12} replaces ([A-Za-z0-9_-]+)`)
+
+// replaces is the id of the group that another was made in place of.
+func (g *group) replaces() string {
+	for _, h := range g.holders {
+		if match := replacing.FindStringSubmatch(h.name); match != nil {
+			return match[1]
+		}
+	}
+	return ""
+}
+
 // pending says whether a group is an attempt's, made and neither promoted nor
-// deleted. The caller holds mu.
-func (vt *vault) pending(g *group) bool { return !g.deleted && !g.wasMain && vt.ofAnAttempt(g) }
+// deleted, or is yet to replace another one. The caller holds mu.
+func (vt *vault) pending(g *group) bool {
+	return !g.deleted && !g.wasMain && vt.ofAnAttempt(g) && !vt.tookPlace(g)
+}
+
+// tookPlace says that a group replaced another: it has shares, the other is
+// gone, and no other group did before. The caller holds mu.
+func (vt *vault) tookPlace(g *group) bool {
+	of := g.replaces()
+	if old := vt.find(of); of == "" || old == nil || !old.deleted || g.status != StatusValid {
+		return false
+	}
+	for _, other := range vt.groups {
+		if other == g {
+			return true
+		}
+		if !other.deleted && other.status == StatusValid && other.replaces() == of {
+			return false
+		}
+	}
+	return true
+}
 
 // Stats returns a copy of the counters.
 func (v *Vendor) Stats() Stats {

@@ -39,7 +39,7 @@ func (v *Vendor) newVault(random seed.Source, number int) (*vault, error) {
 	server := v.nodes[number%len(v.nodes)]
 	g := &group{
 		at: v.next(), id: random.UUID(), kind: MainGroup, status: StatusValid, threshold: 2, created: v.now(), wasMain: true,
-		keys: make(map[mpc.Curve]sharing),
+		keys: make(map[mpc.Curve]sharing), keyed: v.next(),
 		holders: []*holder{
 			v.coboHolder(number),
 			{name: "server", kind: HolderAPI, nodeID: server.id, signer: true, status: StatusValid},

@@ -22,6 +22,9 @@ type GroupView struct {
 	WasMain bool // it is, or once was
 	Pending bool // an attempt's: neither promoted nor deleted
 	Deleted bool // Cobo dropped its share
+	Type    string
+	Keyed   int      // when it got its shares, to be compared with other groups'
+	Nodes   []string // of its holders
 	Shares  map[mpc.Curve][]mpc.ThresholdShare
 }
 
@@ -55,8 +58,13 @@ func (vt *vault) view() View {
 		for curve, key := range g.keys {
 			shares[curve] = key.shares
 		}
+		var nodes []string
+		for _, h := range g.holders {
+			nodes = append(nodes, h.nodeID)
+		}
 		view.Groups = append(view.Groups, GroupView{
-			ID: g.id, Main: g == current, WasMain: g.wasMain, Pending: vt.pending(g), Deleted: g.deleted, Shares: shares,
+			ID: g.id, Main: g == current, WasMain: g.wasMain, Pending: vt.pending(g), Deleted: g.deleted,
+			Type: g.kind, Keyed: g.keyed, Nodes: nodes, Shares: shares,
 		})
 	}
 	return view
