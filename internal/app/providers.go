@@ -51,7 +51,7 @@ func newCobo(name string, c *config.Cobo, r config.Rotation, metrics *requestMet
 	o := cobo.Options{
 		Name: name, BaseURL: c.BaseURL, APISecret: c.APISecret.Current, ResponsePublicKey: c.ResponsePublicKey, Nodes: c.TSSNodes,
 		MainGroupHandling: mainGroupHandling[c.OriginalMainGroupHandling], Grace: c.RetireGrace,
-		ApprovalAttention: c.ApprovalAttention, CallTimeout: r.CallTimeout,
+		RefreshOtherGroups: c.RefreshOtherGroups, ApprovalAttention: c.ApprovalAttention, CallTimeout: r.CallTimeout,
 		Log: log, Observe: metrics.observer(name, cobo.Operations),
 	}
 	for _, l := range c.RateLimits {

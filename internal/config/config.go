@@ -132,6 +132,7 @@ type Cobo struct {
 	TSSNodes                  []string      `yaml:"tss_nodes"`
 	OriginalMainGroupHandling string        `yaml:"original_main_group_handling"` // ConvertToSigningGroup or Invalidate
 	RetireGrace               time.Duration `yaml:"retire_grace"`                 // zero: none
+	RefreshOtherGroups        bool          `yaml:"refresh_other_groups"`
 	ApprovalAttention         time.Duration `yaml:"approval_attention"`
 	RateLimits                []RateLimit   `yaml:"rate_limits"` // empty: none
 }

@@ -138,7 +138,7 @@ func TestCobo(t *testing.T) {
 		"testdata/valid_cobo.yaml": {
 			BaseURL: "http://127.0.0.1:8070/v2", APISecretFile: "testdata/secrets/seed",
 			ResponsePublicKey: "a04ea1d5fa8da71f1dcfccf972b9c4eba0a2d8aba1f6da26f49977b08a0d2718", TSSNodes: []string{},
-			OriginalMainGroupHandling: Invalidate, RetireGrace: 24 * time.Hour, ApprovalAttention: 90 * time.Second,
+			OriginalMainGroupHandling: Invalidate, RetireGrace: 24 * time.Hour, RefreshOtherGroups: true, ApprovalAttention: 90 * time.Second,
 			RateLimits: []RateLimit{},
 		},
 	} {

@@ -102,7 +102,32 @@ type Retirement struct {
 	// ActiveShareSet is the one on record now; a later rotation may have
 	// replaced NewShareSet.
 	ActiveShareSet string
+	// Earlier and Later are the old share sets of the wallet's other retirements
+	// that are not done, by whether their swap came before or after this one's.
+	// They are for those to clean up. Read at one moment with ActiveShareSet.
+	Earlier, Later []string
 	Refs           Refs // of the attempt that replaced it; empty if that was found by a look
+}
+
+// NotYet is what Retire answers when it goes on at the vendor, or waits for
+// something there: the same call is to be made again after CheckAgain. It is no
+// failure, whatever its number.
+type NotYet struct {
+	CheckAgain time.Duration
+	// Doing says what goes on, for operators.
+	Doing string
+	// WaitsFor names the people or parties that are waited for, once somebody
+	// should hear of it.
+	WaitsFor string
+	// Person says that it takes somebody's work, not an approval alone.
+	Person bool
+}
+
+func (n *NotYet) Error() string {
+	if n.WaitsFor != "" {
+		return n.Doing + ": waits for " + n.WaitsFor
+	}
+	return n.Doing
 }
 
 // Provider is one configured account at a vendor. Implementations are safe
@@ -146,8 +171,11 @@ type Provider interface {
 	// false when the vendor needs no clean-up at all.
 	RetireAfter(w Wallet) (grace time.Duration, ok bool)
 
-	// Retire cleans up the old share set after its grace period. It looks
-	// again before it deletes anything and may be repeated. It does not
-	// promise that an old share was destroyed.
-	Retire(ctx context.Context, r Retirement) error
+	// Retire cleans up the old share set after its grace period, and what else of
+	// before the swap it is configured to. It looks again before it deletes
+	// anything, may be repeated, and is: what takes long is answered with
+	// [NotYet]. said is what the vendor did, for the history; empty says no more
+	// than that it accepted. Retire does not promise that an old share was
+	// destroyed.
+	Retire(ctx context.Context, r Retirement) (said string, err error)
 }

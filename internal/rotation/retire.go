@@ -1,7 +1,9 @@
 package rotation
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -39,7 +41,7 @@ func (e *Engine) Retire(ctx context.Context) (int, error) {
 }
 
 func (e *Engine) retireOne(ctx context.Context, d store.Retirement) error {
-	err := e.cleanUp(ctx, d)
+	said, err := e.cleanUp(ctx, d)
 	if err != nil && ctx.Err() != nil {
 		return ctx.Err()
 	}
@@ -48,9 +50,14 @@ func (e *Engine) retireOne(ctx context.Context, d store.Retirement) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), recordTimeout)
 	defer cancel()
 	if err == nil {
-		e.Log.Info("old share set retired", "wallet_id", d.Wallet.ID, "share_set", d.OldShareSet)
+		said = cmp.Or(said, "the vendor accepted the clean-up")
+		e.Log.Info("old share set retired", "wallet_id", d.Wallet.ID, "share_set", d.OldShareSet, "vendor_said", said)
+		return persist(ctx, func() error { return e.Store.RetirementDone(ctx, e.Lease.Epoch(), d, said) })
+	}
+	if wait := (*provider.NotYet)(nil); errors.As(err, &wait) {
+		e.Log.Debug("a clean-up goes on at the vendor", "wallet_id", d.Wallet.ID, "share_set", d.OldShareSet, "state", wait.Error())
 		return persist(ctx, func() error {
-			return e.Store.RetirementDone(ctx, e.Lease.Epoch(), d, "the vendor accepted the clean-up")
+			return e.Store.RetirementWaits(ctx, e.Lease.Epoch(), d, e.Store.Now().Add(wait.CheckAgain), wait.Error(), whoWaits(wait))
 		})
 	}
 	class, reason := provider.ClassOf(err)
@@ -72,12 +79,24 @@ func (e *Engine) retireOne(ctx context.Context, d store.Retirement) error {
 	})
 }
 
+// whoWaits: waiting is not failure. Nobody hears of it until the provider says
+// that somebody should.
+func whoWaits(n *provider.NotYet) store.Attention {
+	switch {
+	case n.Person:
+		return store.NeedsPerson
+	case n.WaitsFor != "":
+		return store.WaitsForApproval
+	}
+	return ""
+}
+
 // cleanUp asks the vendor to clean up, after it has said once more that it
 // does not use the old set. The provider looks again for itself.
-func (e *Engine) cleanUp(ctx context.Context, d store.Retirement) error {
+func (e *Engine) cleanUp(ctx context.Context, d store.Retirement) (said string, err error) {
 	p := e.Providers[d.Wallet.Provider]
 	if p == nil {
-		return fmt.Errorf("provider %s is not in the configuration of this daemon", d.Wallet.Provider)
+		return "", fmt.Errorf("provider %s is not in the configuration of this daemon", d.Wallet.Provider)
 	}
 	w := provider.Wallet{ID: d.Wallet.ID, ExternalID: d.Wallet.ExternalID, Address: d.Wallet.Address,
 		Chain: d.Wallet.Chain, Settings: d.Wallet.Settings}
@@ -85,18 +104,18 @@ func (e *Engine) cleanUp(ctx context.Context, d store.Retirement) error {
 	defer cancel()
 	switch v, err := p.Inspect(looking, w); {
 	case v.ActiveShareSet == d.OldShareSet:
-		return mismatch("the vendor uses share set %s, which was to be cleaned up", d.OldShareSet)
+		return "", mismatch("the vendor uses share set %s, which was to be cleaned up", d.OldShareSet)
 	case v.ActiveShareSet == "" && err == nil:
-		return mismatch("the vendor names no active share set for this wallet")
+		return "", mismatch("the vendor names no active share set for this wallet")
 	case v.ActiveShareSet == "":
-		return fmt.Errorf("looking at the wallet: %w", err)
+		return "", fmt.Errorf("looking at the wallet: %w", err)
 	}
 	calling, cancel := context.WithTimeout(ctx, e.Timing.Call)
 	defer cancel()
 	calling, cancel = context.WithDeadline(calling, e.Lease.Until())
 	defer cancel()
 	return p.Retire(calling, provider.Retirement{Wallet: w, OldShareSet: d.OldShareSet, NewShareSet: d.NewShareSet,
-		ActiveShareSet: d.ActiveShareSet, Refs: d.Refs})
+		ActiveShareSet: d.ActiveShareSet, Earlier: d.Earlier, Later: d.Later, Refs: d.Refs})
 }
 
 // persist repeats a write until the database has taken or refused it: nobody

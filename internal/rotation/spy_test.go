@@ -2,6 +2,7 @@ package rotation
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,6 +33,7 @@ type spy struct {
 	mu     sync.Mutex
 	before map[string]hook
 	grace  *time.Duration // as if the vendor needed a clean-up; nil: ask it
+	said   string         // what Retire says when it is done; empty: ask it
 }
 
 const (
@@ -124,11 +126,12 @@ func (s *spy) RetireAfter(w provider.Wallet) (time.Duration, bool) {
 	return s.Provider.RetireAfter(w)
 }
 
-func (s *spy) Retire(ctx context.Context, r provider.Retirement) error {
+func (s *spy) Retire(ctx context.Context, r provider.Retirement) (string, error) {
 	if err := s.see(ctx, onRetire, provider.Attempt{Wallet: r.Wallet, OldShareSet: r.OldShareSet, PendingShareSet: r.NewShareSet}); err != nil {
-		return err
+		return "", err
 	}
-	return s.Provider.Retire(ctx, r)
+	said, err := s.Provider.Retire(ctx, r)
+	return cmp.Or(s.said, said), err
 }
 
 type spiedSession struct {

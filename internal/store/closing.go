@@ -50,6 +50,10 @@ type Retirement struct {
 	NewShareSet string
 	// ActiveShareSet is the one on record now.
 	ActiveShareSet string
+	// Earlier and Later are the old share sets of the wallet's other retirements,
+	// by the time of their swap. Like ActiveShareSet they are as of the take: a
+	// swap changes both in one transaction.
+	Earlier, Later []string
 	Attempts       int32
 	Refs           provider.Refs
 }
@@ -64,7 +68,11 @@ UPDATE retirements x SET owner = $1 FROM due, wallets w, wallet_state s
  WHERE x.wallet_id = ANY (ARRAY[due.wallet_id]) AND x.old_share_set = due.old_share_set AND w.id = ANY (ARRAY[due.wallet_id])
    AND s.wallet_id = ANY (ARRAY[due.wallet_id])
 RETURNING w.id, w.provider, w.external_id, coalesce(w.address, ''), coalesce(w.chain, ''), w.settings,
-          x.old_share_set, x.new_share_set, s.active_share_set, x.attempts, coalesce(x.refs, '{}')`
+          x.old_share_set, x.new_share_set, s.active_share_set, x.attempts, coalesce(x.refs, '{}'),
+          ARRAY(SELECT o.old_share_set FROM retirements o WHERE o.wallet_id = ANY (ARRAY[x.wallet_id])
+                   AND (o.promoted_at, o.old_share_set) < (x.promoted_at, x.old_share_set)),
+          ARRAY(SELECT o.old_share_set FROM retirements o WHERE o.wallet_id = ANY (ARRAY[x.wallet_id])
+                   AND (o.promoted_at, o.old_share_set) > (x.promoted_at, x.old_share_set))`
 
 // TakeRetirements takes up to limit due clean-ups in hand. Those of wallets
 // whose key or active share set is in question stay where they are: whatever
@@ -77,7 +85,8 @@ func (s *Store) TakeRetirements(ctx context.Context, owner int64, limit int) ([]
 	due, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Retirement, error) {
 		var r Retirement
 		err := row.Scan(&r.Wallet.ID, &r.Wallet.Provider, &r.Wallet.ExternalID, &r.Wallet.Address, &r.Wallet.Chain,
-			&r.Wallet.Settings, &r.OldShareSet, &r.NewShareSet, &r.ActiveShareSet, &r.Attempts, &r.Refs)
+			&r.Wallet.Settings, &r.OldShareSet, &r.NewShareSet, &r.ActiveShareSet, &r.Attempts, &r.Refs,
+			&r.Earlier, &r.Later)
 		return r, err
 	})
 	if err != nil {
@@ -128,5 +137,21 @@ func (s *Store) RetirementFailed(ctx context.Context, owner int64, r Retirement,
 		UPDATE retirements SET owner = NULL, attempts = attempts + 1, next_try = $4, error = $5, attention = $6::text,
 		       attention_since = CASE WHEN $6::text IS NULL THEN NULL ELSE coalesce(attention_since, now()) END
 		 WHERE wallet_id = $2 AND old_share_set = $3 AND owner = $1`,
+		owner, r.Wallet.ID, r.OldShareSet, nullTime(nextTry), plain(message), null(string(attention)))
+}
+
+// RetirementWaits puts a retirement back until nextTry, because what it is about
+// goes on at the vendor. It is not counted as a failure; attention that failures
+// of before have raised stays. Other attention is as of now, empty if nobody
+// need hear of it.
+func (s *Store) RetirementWaits(ctx context.Context, owner int64, r Retirement, nextTry time.Time, message string, attention Attention) error {
+	return s.one(ctx, "parking a retirement", `
+		WITH next AS (
+		    SELECT coalesce($6::text, CASE WHEN attempts > 0 AND attention <> 'waits_for_approval' THEN attention END) AS attention
+		      FROM retirements WHERE wallet_id = $2 AND old_share_set = $3)
+		UPDATE retirements x SET owner = NULL, next_try = $4, attention = next.attention,
+		       error = CASE WHEN $6::text IS NULL AND next.attention IS NOT NULL THEN x.error ELSE $5 END,
+		       attention_since = CASE WHEN next.attention IS NULL THEN NULL ELSE coalesce(x.attention_since, now()) END
+		  FROM next WHERE x.wallet_id = $2 AND x.old_share_set = $3 AND x.owner = $1`,
 		owner, r.Wallet.ID, r.OldShareSet, nullTime(nextTry), plain(message), null(string(attention)))
 }

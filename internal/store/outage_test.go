@@ -80,6 +80,7 @@ func TestOutage(t *testing.T) {
 		"ResetFailed":         func() (any, error) { return s.ResetFailed(ctx, r.PolicyID, at, time.Hour) },
 		"RetirementDone":      func() (any, error) { return nil, s.RetirementDone(ctx, w.epoch, Retirement{}, "x") },
 		"RetirementFailed":    func() (any, error) { return nil, s.RetirementFailed(ctx, w.epoch, Retirement{}, at, "x", "") },
+		"RetirementWaits":     func() (any, error) { return nil, s.RetirementWaits(ctx, w.epoch, Retirement{}, at, "x", "") },
 		"Retreat":             func() (any, error) { return s.Retreat(ctx, w.epoch, []RetreatStep{{WalletID: id}}) },
 		"Retrying":            func() (any, error) { return s.Retrying(ctx, r.PolicyID) },
 		"RunningCycles":       func() (any, error) { return s.RunningCycles(ctx) },

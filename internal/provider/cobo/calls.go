@@ -63,7 +63,7 @@ type newHolder struct {
 
 func (p *Provider) createGroup(ctx context.Context, vaultID string, spec newGroup) (group, error) {
 	r := request{
-		op: opCreateGroup, what: "creating a Signing Group in vault " + vaultID,
+		op: opCreateGroup, what: "creating a " + spec.Type + " in vault " + vaultID,
 		method: http.MethodPost, path: groupsPath(vaultID), body: spec,
 	}
 	return one[group](ctx, p, r)

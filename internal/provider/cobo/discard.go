@@ -42,7 +42,7 @@ func (p *Provider) Discard(ctx context.Context, a provider.Attempt) error {
 			p.log.Warn("the group of an abandoned attempt is a Main Group and is left alone", "vault", vaultID, "group", g.ID)
 			continue
 		}
-		err := p.remove(ctx, vaultID, g, a.ID, func(g group) error { return discardable(vaultID, g, a) })
+		err := p.remove(ctx, vaultID, g, mark(a.ID), func(g group) error { return discardable(vaultID, g, a) })
 		if err != nil {
 			return err
 		}

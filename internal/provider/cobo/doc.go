@@ -10,7 +10,8 @@
 //	         GET  groups                         … and is the group what was asked for?
 //	Promote  PUT  groups/{new}                   UpgradeToMainGroup
 //	Inspect  again                               the only proof of the swap
-//	Retire   POST groups/{old}/delete            after the grace period
+//	Retire   POST groups/{old}/delete            after the grace period; then, if so
+//	                                             configured, the other groups (refresh.go)
 //
 // # What proves what
 //
@@ -33,8 +34,10 @@
 // anything else is done; Resume does the same after a crash. A group that
 // appears even later, when its attempt was given up and looked for, has no key
 // and is deleted by the next Open of the vault. Nothing without the mark is
-// ever cancelled or deleted, with one exception: the Main Group that an upgrade
-// of ours converted, once its grace period is over.
+// ever cancelled or deleted, with two exceptions: the Main Group that an upgrade
+// of ours converted, once its grace period is over; and, if so configured, a
+// group in whose place one of ours is complete. The holders of that one name the
+// attempt and the group that it replaces, so that it is no attempt's.
 //
 // # What is in doubt
 //

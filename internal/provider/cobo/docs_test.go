@@ -22,7 +22,7 @@ func TestGuideTellsTheTruth(t *testing.T) {
 		fmt.Sprintf("again after %s, %s, %s and so on, at most once in %s", minRest, 2*minRest, 4*minRest, maxRest),
 		fmt.Sprintf("%s are allowed between them", settleTime),
 		"`" + keyGenFromKeyGroup + "`", "`UpgradeToMainGroup`", `{"tss_nodes": [`,
-		"`" + markPrefix + "<attempt id>`", "ED25519:xpub…;SECP256K1:xpub…",
+		"`" + markPrefix + "<attempt id>`", "`" + markPrefix + "<attempt id>" + replacing + "<group>`", `{"keep_groups": [`, "ED25519:xpub…;SECP256K1:xpub…",
 	} {
 		if !strings.Contains(guide, want) {
 			t.Errorf("docs/providers/cobo.md does not say %q", want)

@@ -351,7 +351,7 @@ func TestNothingSecretIsSaid(t *testing.T) {
 			say(err)
 			say(w.p.Promote(t.Context(), a))
 			say(w.p.Discard(t.Context(), a))
-			say(w.p.Retire(t.Context(), retirement(a)))
+			say(retire(t, w.p, retirement(a)))
 			text := strings.Join(said, "\n") + w.logged()
 			if strings.Contains(text, planted) {
 				t.Errorf("%s at %s: said it:\n%s", name, route, text)

@@ -9,8 +9,9 @@ import (
 // The vendor's words. Each of them is an open set: a word that is not here is
 // never taken for success.
 const (
-	mainGroup    = "MainGroup"
-	signingGroup = "SigningGroup"
+	mainGroup     = "MainGroup"
+	signingGroup  = "SigningGroup"
+	recoveryGroup = "RecoveryGroup"
 
 	groupNew         = "New"
 	groupValid       = "Valid"
@@ -78,6 +79,7 @@ type group struct {
 	Participants int       `json:"participants"`
 	Threshold    int       `json:"threshold"`
 	Status       string    `json:"status"`
+	Created      int64     `json:"created_timestamp"` // Unix ms, by the vendor's clock
 }
 
 // holder is the vendor's KeyShareHolder.
@@ -98,6 +100,7 @@ type tssRequest struct {
 	Type        string       `json:"type"`
 	Status      string       `json:"status"`
 	Description string       `json:"description"`
+	Created     int64        `json:"created_timestamp"` // Unix ms
 }
 
 type sourceGroup struct {

@@ -13,16 +13,26 @@ import (
 type settings struct {
 	// Nodes replace the provider's for this vault.
 	Nodes []string `json:"tss_nodes"`
+	// Keep names groups that are not replaced, see Options.RefreshOtherGroups.
+	Keep []string `json:"keep_groups"`
+}
+
+func readSettings(w provider.Wallet) (s settings, err error) {
+	if len(w.Settings) == 0 {
+		return s, nil
+	}
+	if err := json.Unmarshal(w.Settings, &s); err != nil {
+		return s, provider.Errorf(provider.Terminal, provider.ReasonInvalidState,
+			"reading the settings of vault %s: %w", w.ExternalID, err)
+	}
+	return s, nil
 }
 
 // pool are the TSS nodes that may hold shares of this vault.
 func (p *Provider) pool(w provider.Wallet) ([]string, error) {
-	var s settings
-	if len(w.Settings) > 0 {
-		if err := json.Unmarshal(w.Settings, &s); err != nil {
-			return nil, provider.Errorf(provider.Terminal, provider.ReasonInvalidState,
-				"reading the settings of vault %s: %w", w.ExternalID, err)
-		}
+	s, err := readSettings(w)
+	if err != nil {
+		return nil, err
 	}
 	nodes := s.Nodes
 	if len(nodes) == 0 {
@@ -46,37 +56,40 @@ func (s state) choose(pool []string) ([]string, error) {
 		return nil, err
 	}
 	holding := nodesOf(m.customers())
-	var free, resting []string
-	busy := make(map[string]string) // node → group
-	for _, node := range rotated(pool, holding) {
-		g, listed := s.groupOf(node)
-		switch {
-		case !listed:
-			free = append(free, node)
-		case !g.alive():
-			// Deleted and listed all the same. Whether that frees the node is not
-			// documented, so these come last.
-			resting = append(resting, node)
-		default:
-			busy[node] = g.ID
-		}
-	}
-	if able := append(free, resting...); len(able) >= len(holding) {
+	able, busy := s.able(pool, holding)
+	if len(able) >= len(holding) {
 		return able[:len(holding)], nil
 	}
 	if n := len(slices.DeleteFunc(slices.Clone(pool), func(node string) bool { return slices.Contains(holding, node) })); n < len(holding) {
 		return nil, provider.Errorf(provider.Terminal, provider.ReasonInvalidState,
 			"vault %s needs %d TSS nodes that are not in its Main Group, and its pool has %d: add to tss_nodes", s.vault.ID, len(holding), n)
 	}
-	var why []string
-	for _, node := range pool {
-		if g, ok := busy[node]; ok {
-			why = append(why, fmt.Sprintf("%s is in group %s", node, g))
-		}
-	}
 	return nil, provider.Errorf(provider.Retryable, provider.ReasonInvalidState,
 		"no TSS node is free in vault %s until one of its groups is deleted, such as an old Main Group after its grace period: %s",
-		s.vault.ID, strings.Join(why, ", "))
+		s.vault.ID, busy)
+}
+
+// able are the nodes of the pool that are not in any group that lives, in the
+// order in which they are to be taken in place of those that hold shares now.
+// busy says where the others are.
+func (s state) able(pool, holding []string) (able []string, busy string) {
+	var resting, why []string
+	for _, node := range rotated(pool, holding) {
+		switch g, listed := s.groupOf(node); {
+		case !listed:
+			able = append(able, node)
+		case !g.alive():
+			// Deleted and listed all the same. Whether that frees the node is not
+			// documented, so these come last.
+			resting = append(resting, node)
+		}
+	}
+	for _, node := range pool {
+		if g, listed := s.groupOf(node); listed && g.alive() {
+			why = append(why, fmt.Sprintf("%s is in group %s", node, g.ID))
+		}
+	}
+	return append(able, resting...), strings.Join(why, ", ")
 }
 
 // outlasts refuses a pool that is too small for old groups that are kept longer

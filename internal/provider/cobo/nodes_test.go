@@ -149,7 +149,7 @@ func TestNodesTakeTurns(t *testing.T) {
 		a := o.rotate()
 		refs, _, _ := readRefs(a.Refs)
 		used = append(used, refs.Nodes...)
-		if err := o.p.Retire(t.Context(), retirement(a)); err != nil {
+		if err := retire(t, o.p, retirement(a)); err != nil {
 			t.Fatal(err)
 		}
 	}

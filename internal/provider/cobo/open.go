@@ -48,6 +48,9 @@ func (p *Provider) Open(ctx context.Context, a provider.Attempt, checkpoint prov
 	if err := pl.fits(g); err != nil {
 		return nil, err
 	}
+	if err := p.noneReplaced(ctx, a.Wallet.ExternalID); err != nil {
+		return nil, err
+	}
 	q, err := p.openRequest(ctx, a, pl, g.ID)
 	if err != nil {
 		return nil, err

@@ -86,6 +86,11 @@ type Options struct {
 	// Grace is how long a converted Main Group is kept before it is deleted; zero
 	// means that it is deleted at once. See DefaultGrace.
 	Grace time.Duration
+	// RefreshOtherGroups has Retire replace the vault's other Signing and Recovery
+	// Groups by groups on other nodes, made from the new Main Group, and DELETE
+	// them: else their shares of before a rotation stay valid. Groups with a
+	// holder on a phone are never touched; a person is told.
+	RefreshOtherGroups bool
 	// ApprovalAttention is how long a TSS request may wait before Await says
 	// whom for. Zero means DefaultApprovalAttention.
 	ApprovalAttention time.Duration

@@ -39,6 +39,9 @@ func (p *Provider) plan(ctx context.Context, s state, a provider.Attempt) (plan,
 	if err := s.fit(); err != nil {
 		return plan{}, err
 	}
+	if s, err = p.giveWay(ctx, s); err != nil {
+		return plan{}, err
+	}
 	if err := p.nothingRuns(ctx, s); err != nil {
 		return plan{}, err
 	}
@@ -69,29 +72,33 @@ func (p *Provider) plan(ctx context.Context, s state, a provider.Attempt) (plan,
 }
 
 // nothingRuns refuses a vault with a TSS request under way, whoever made it:
-// there must never be two at a time. Requests are listed by group, so all
-// groups are asked but those that are deleted and listed all the same, of which
-// there may be one for each past rotation.
+// there must never be two at a time.
 func (p *Provider) nothingRuns(ctx context.Context, s state) error {
+	q, runs, err := p.underWay(ctx, s)
+	if err == nil && runs {
+		err = provider.Errorf(provider.Retryable, provider.ReasonInvalidState,
+			"TSS request %s of vault %s is under way (%s): there must be one at a time", q.ID, s.vault.ID, quoted(q.Status))
+	}
+	return err
+}
+
+// underWay finds a TSS request that has not ended, whoever made it. Requests are
+// listed by group, so all groups are asked but those that are deleted and listed
+// all the same, of which there may be one for each past rotation.
+func (p *Provider) underWay(ctx context.Context, s state) (q tssRequest, runs bool, err error) {
 	for _, g := range s.groups {
 		if !g.alive() {
 			continue
 		}
-		requests, err := p.listRequests(ctx, s.vault.ID, g.ID)
-		if notFound(err) {
-			continue // deleted a moment ago
-		}
+		running, err := p.running(ctx, s.vault.ID, g.ID) // none, if it was deleted a moment ago
 		if err != nil {
-			return err
+			return tssRequest{}, false, err
 		}
-		for _, q := range requests {
-			if !q.ended() {
-				return provider.Errorf(provider.Retryable, provider.ReasonInvalidState,
-					"TSS request %s of vault %s is under way (%s): there must be one at a time", q.ID, s.vault.ID, quoted(q.Status))
-			}
+		if len(running) > 0 {
+			return running[0], true, nil
 		}
 	}
-	return nil
+	return tssRequest{}, false, nil
 }
 
 // sweep deletes groups that earlier attempts of ours left without a key: their
@@ -104,7 +111,7 @@ func (p *Provider) sweep(ctx context.Context, s state, a provider.Attempt) (stat
 			continue
 		}
 		p.log.Warn("deleting a group that an earlier attempt left behind", "vault", s.vault.ID, "group", g.ID)
-		err := p.remove(ctx, s.vault.ID, g, nobody, func(g group) error {
+		err := p.remove(ctx, s.vault.ID, g, noRequests, func(g group) error {
 			if !s.stray(g, a) {
 				return mismatch("group %s of vault %s is not what it was a moment ago: it is not deleted", g.ID, s.vault.ID)
 			}

@@ -57,7 +57,7 @@ func TestFaultsOfPromoting(t *testing.T) {
 			if n := o.vendor.Stats().Vaults[o.vault].Promotions[a.PendingShareSet].Effects; n != 1 {
 				t.Errorf("%d effects", n)
 			}
-			if err := o.p.Retire(t.Context(), retirement(a)); err != nil {
+			if err := retire(t, o.p, retirement(a)); err != nil {
 				t.Fatal(err)
 			}
 			o.wantActive(a.PendingShareSet)
@@ -119,7 +119,7 @@ func TestUndocumentedUpgrades(t *testing.T) {
 			o.until(func() bool { return o.inspect().ActiveShareSet == a.PendingShareSet })
 			o.wantActive(a.PendingShareSet)
 			o.until(func() bool {
-				err := o.p.Retire(t.Context(), retirement(a))
+				err := retire(t, o.p, retirement(a))
 				if err != nil {
 					o.wantErr(err, provider.Retryable, provider.ReasonProviderError)
 				}

@@ -59,10 +59,11 @@ func (p *Provider) Close() { p.client.CloseIdleConnections() }
 func (p *Provider) CoSigned() bool { return false }
 
 // RetireAfter is the configured grace period. With Invalidate there is nothing
-// to clean up: the upgrade itself has ended the old group.
+// to clean up but other groups, if they are to be replaced: the upgrade itself
+// has ended the old one.
 func (p *Provider) RetireAfter(provider.Wallet) (grace time.Duration, ok bool) {
 	if p.opts.MainGroupHandling == Invalidate {
-		return 0, false
+		return 0, p.opts.RefreshOtherGroups
 	}
 	return p.opts.Grace, true
 }

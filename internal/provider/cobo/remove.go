@@ -4,27 +4,26 @@ import (
 	"context"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/rotatord/rotatord/internal/provider"
 )
 
-// nobody is for groups whose TSS requests are none of ours to cancel.
-var nobody = uuid.Nil
+// noRequests is for groups whose TSS requests are none of ours to cancel.
+const noRequests = ""
 
 // remove deletes a group for good. may is asked about what the caller saw, and
 // again about a fresh look immediately before the delete; its error ends it.
 // There is no conditional delete at the vendor, so what changes after that last
 // look is not noticed: that is why only a Signing Group of ours, or one that an
-// upgrade of ours converted, ever gets here.
+// upgrade of ours converted, or one that a group of ours has replaced, ever gets
+// here.
 //
-// TSS requests of the attempt are cancelled first. Anybody else's keeps the
+// TSS requests that are described as own are cancelled first. Anybody else's keeps the
 // group alive. A nil error means that the group is gone.
-func (p *Provider) remove(ctx context.Context, vaultID string, g group, attempt uuid.UUID, may func(group) error) error {
+func (p *Provider) remove(ctx context.Context, vaultID string, g group, own string, may func(group) error) error {
 	if err := may(g); err != nil {
 		return err
 	}
-	if err := p.endRequests(ctx, vaultID, g.ID, attempt); err != nil {
+	if err := p.endRequests(ctx, vaultID, g.ID, own); err != nil {
 		return err
 	}
 	again, err := p.getGroup(ctx, vaultID, g.ID)
@@ -84,17 +83,17 @@ func notCarriedOut(what string, since time.Time, class provider.Class) error {
 		"%s: the vendor accepted it at %s and has not carried it out; it may wait for an approval", what, since.UTC().Format(time.RFC3339))
 }
 
-// endRequests cancels the attempt's TSS requests that are under way for a
-// group, and refuses to go on while any is.
-func (p *Provider) endRequests(ctx context.Context, vaultID, groupID string, attempt uuid.UUID) error {
+// endRequests cancels the TSS requests of ours, which are described as own, that
+// are under way for a group, and refuses to go on while any is.
+func (p *Provider) endRequests(ctx context.Context, vaultID, groupID, own string) error {
 	running, err := p.running(ctx, vaultID, groupID)
 	if err != nil {
 		return err
 	}
 	for _, q := range running {
-		if attempt == nobody || !q.isOf(attempt) || q.Target != groupID {
+		if own == noRequests || q.Description != own || q.Target != groupID {
 			return provider.Errorf(provider.Retryable, provider.ReasonInvalidState,
-				"group %s of vault %s is not deleted: TSS request %s, which is not of this attempt, uses it", groupID, vaultID, q.ID)
+				"group %s of vault %s is not deleted: TSS request %s, which was not made for it, uses it", groupID, vaultID, q.ID)
 		}
 	}
 	if len(running) == 0 {

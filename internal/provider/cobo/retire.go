@@ -4,52 +4,70 @@ import (
 	"context"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"github.com/rotatord/rotatord/internal/provider"
 )
+
+// nobody is the attempt of a swap that is not on record.
+var nobody = uuid.Nil
 
 // Retire deletes the Main Group that an upgrade of ours converted to a Signing
 // Group. It refuses unless the group that replaced it, or a later one of ours,
 // is the one Valid Main Group under the same root keys, and unless the old one
-// is a Signing Group under these keys too.
+// is a Signing Group under these keys too. With RefreshOtherGroups it then
+// replaces the other groups, see refresh.
 //
 // It does not promise that a share was destroyed: the vendor says that its own
 // is gone, and the customer's is on a TSS node until somebody wipes it.
-func (p *Provider) Retire(ctx context.Context, r provider.Retirement) error {
+func (p *Provider) Retire(ctx context.Context, r provider.Retirement) (said string, err error) {
 	vaultID := r.Wallet.ExternalID
 	if r.OldShareSet == "" || r.NewShareSet == "" || r.OldShareSet == r.NewShareSet {
-		return provider.Errorf(provider.Terminal, provider.ReasonInternal, "retiring a group of vault %s: old and new are not on record", vaultID)
+		return "", provider.Errorf(provider.Terminal, provider.ReasonInternal, "retiring a group of vault %s: old and new are not on record", vaultID)
 	}
 	refs, _, err := readRefs(r.Refs)
 	if err != nil {
-		return err
+		return "", err
 	}
 	s, err := p.look(ctx, vaultID)
 	if err != nil {
-		return err
+		return "", err
 	}
 	keys, err := s.keys()
 	if err != nil {
-		return err
+		return "", err
 	}
 	if refs.RootKeys != "" && refs.RootKeys != keys.String() {
-		return mismatch("the root keys of vault %s are not the ones on record: nothing is deleted", vaultID)
+		return "", mismatch("the root keys of vault %s are not the ones on record: nothing is deleted", vaultID)
 	}
 	main, err := s.main()
 	if err != nil {
-		return err
+		return "", err
 	}
-	old, ok := s.find(r.OldShareSet)
-	if !ok {
-		return nil
+	if old, ok := s.find(r.OldShareSet); ok && !p.ended(old) {
+		if err := s.succeeded(r, refs, main); err != nil {
+			return "", err
+		}
+		if refs.Attempt == nobody && !s.replacedByUs(r) {
+			return "", mismatch("nothing on record tells that rotatord took vault %s from group %s to %s: delete %s in the Portal if nobody needs it, then ask for a retry",
+				vaultID, old.ID, r.NewShareSet, old.ID)
+		}
+		err := p.remove(ctx, vaultID, old, noRequests, func(g group) error { return retirable(vaultID, g, keys) })
+		if err != nil || !p.opts.RefreshOtherGroups {
+			return "", err
+		}
+		return "", goOn("group %s of vault %s was deleted", old.ID, vaultID)
 	}
-	if err := s.succeeded(r, refs, main); err != nil {
-		return err
+	if !p.opts.RefreshOtherGroups {
+		return "", nil
 	}
-	if refs.Attempt == nobody && !s.replacedByUs(r) {
-		return mismatch("nothing on record tells that rotatord took vault %s from group %s to %s: delete %s in the Portal if nobody needs it, then ask for a retry",
-			vaultID, old.ID, r.NewShareSet, old.ID)
-	}
-	return p.remove(ctx, vaultID, old, nobody, func(g group) error { return retirable(vaultID, g, keys) })
+	return p.refresh(ctx, r, refs, s)
+}
+
+// ended says that nothing is left to be done about the old group, though it is
+// listed. Where nothing follows, the delete is asked for all the same.
+func (p *Provider) ended(old group) bool {
+	return p.opts.RefreshOtherGroups && !old.alive() && (old.Type == signingGroup || p.opts.MainGroupHandling == Invalidate)
 }
 
 // replacedByUs judges a swap that a look found, and no attempt has on record: it

@@ -20,7 +20,14 @@ func mainNew() group      { return changed(func(g *group) { g.Type = mainGroup }
 
 func (w *wire) retire(t *testing.T) error {
 	t.Helper()
-	return w.p.Retire(t.Context(), retirement(pending(t, ourRefs())))
+	return retire(t, w.p, retirement(pending(t, ourRefs())))
+}
+
+// retire is Retire without what it has to say.
+func retire(t *testing.T, p *Provider, r provider.Retirement) error {
+	t.Helper()
+	_, err := p.Retire(t.Context(), r)
+	return err
 }
 
 // TestNothingElseIsRetired: the point of no return is passed only when all is
@@ -81,7 +88,7 @@ func TestRootKeysOnRecord(t *testing.T) {
 	w.groups(mainNew(), convertedOld())
 	refs := ourRefs()
 	refs.RootKeys = "ED25519:xpubOther;SECP256K1:" + secpKey
-	wantClass(t, w.p.Retire(t.Context(), retirement(pending(t, refs))), provider.Verification, provider.ReasonVerification)
+	wantClass(t, retire(t, w.p, retirement(pending(t, refs))), provider.Verification, provider.ReasonVerification)
 	if len(w.changes()) > 0 {
 		t.Errorf("%q", w.changes())
 	}
@@ -150,7 +157,7 @@ func TestFaultsOfRetiring(t *testing.T) {
 			o.until(func() bool {
 				tries++
 				o.p.now = func() time.Time { return time.Now().Add(time.Duration(tries) * time.Hour) }
-				err := o.p.Retire(t.Context(), retirement(a))
+				err := retire(t, o.p, retirement(a))
 				if class, _ := provider.ClassOf(err); err != nil && class != provider.Retryable && class != provider.RateLimited {
 					t.Errorf("%v: a clean-up that failed once waits for a person", err)
 				}
@@ -178,7 +185,7 @@ func TestRetirementsThatOverlap(t *testing.T) {
 		t.Errorf("%q", err)
 	}
 	for _, a := range []provider.Attempt{first, second} {
-		if err := o.p.Retire(t.Context(), retirement(a)); err != nil {
+		if err := retire(t, o.p, retirement(a)); err != nil {
 			t.Fatal(err)
 		}
 		o.wantActive(second.PendingShareSet)
@@ -238,7 +245,7 @@ func TestPeoplesGroupsAndRequests(t *testing.T) {
 	}
 	o.fail()
 	a = o.rotate()
-	if err := o.p.Retire(t.Context(), retirement(a)); err != nil {
+	if err := retire(t, o.p, retirement(a)); err != nil {
 		t.Fatal(err)
 	}
 	o.rotate()

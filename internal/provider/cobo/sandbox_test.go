@@ -268,7 +268,7 @@ func TestRotations(t *testing.T) {
 				}
 				if _, ok := o.p.RetireAfter(a.Wallet); ok {
 					for range 2 {
-						if err := o.p.Retire(t.Context(), retirement(a)); err != nil {
+						if err := retire(t, o.p, retirement(a)); err != nil {
 							t.Fatal(err)
 						}
 					}

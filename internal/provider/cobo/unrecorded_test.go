@@ -38,7 +38,7 @@ func TestSwapThatIsNotOnRecord(t *testing.T) {
 			})
 			r := retirement(pending(t, ourRefs()))
 			r.Refs, r.ActiveShareSet = provider.Refs{}, tt.active
-			err := w.p.Retire(t.Context(), r)
+			err := retire(t, w.p, r)
 			if class, _ := provider.ClassOf(err); (err == nil) != (tt.class == "") || err != nil && class != tt.class {
 				t.Errorf("%v", err)
 			}

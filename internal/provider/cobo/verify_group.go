@@ -37,29 +37,37 @@ func (r vendorRefs) verify(s state, g group, oldID string) (keys rootKeys, absen
 	if g.ID == oldID || g.Type != signingGroup && g.ID != m.ID {
 		return nil, nil, mismatch("group %s of vault %s is of type %s", g.ID, s.vault.ID, quoted(g.Type))
 	}
+	old, _ := s.find(oldID)
+	return r.complete(s.vault.ID, vaultKeys, g, []group{old})
+}
+
+// complete is what verify promises of the group alone. Its shares must differ
+// from those of the others.
+func (r vendorRefs) complete(vaultID string, vaultKeys rootKeys, g group, others []group) (keys rootKeys, absent []holder, err error) {
 	if keys, err = keysOf(g.Keys, "group "+g.ID); err != nil {
 		return nil, nil, err
 	}
 	for curve, key := range keys {
 		switch known, ok := vaultKeys[curve]; {
 		case !ok:
-			return nil, nil, mismatch("group %s of vault %s has a key for curve %s, of which the vault has none", g.ID, s.vault.ID, curve)
+			return nil, nil, mismatch("group %s of vault %s has a key for curve %s, of which the vault has none", g.ID, vaultID, curve)
 		case key != known:
-			return nil, nil, mismatch("group %s of vault %s has another root key for curve %s than the vault", g.ID, s.vault.ID, curve)
+			return nil, nil, mismatch("group %s of vault %s has another root key for curve %s than the vault", g.ID, vaultID, curve)
 		}
 	}
-	old, _ := s.find(oldID)
-	for _, k := range g.Keys {
-		if slices.ContainsFunc(old.Keys, func(o rootKey) bool { return o.ShareGroup == k.ShareGroup }) {
-			return nil, nil, mismatch("group %s of vault %s has the shares of the old group for curve %s", g.ID, s.vault.ID, k.Curve)
+	for _, old := range others {
+		for _, k := range g.Keys {
+			if slices.ContainsFunc(old.Keys, func(o rootKey) bool { return o.ShareGroup == k.ShareGroup }) {
+				return nil, nil, mismatch("group %s of vault %s has the shares of group %s for curve %s", g.ID, vaultID, old.ID, k.Curve)
+			}
 		}
 	}
 	if g.Participants != r.Participants || g.Threshold != r.Threshold {
 		return nil, nil, mismatch("group %s of vault %s is %d of %d, asked for was %d of %d",
-			g.ID, s.vault.ID, g.Threshold, g.Participants, r.Threshold, r.Participants)
+			g.ID, vaultID, g.Threshold, g.Participants, r.Threshold, r.Participants)
 	}
 	if !sameNodes(nodesOf(g.customers()), r.Nodes) {
-		return nil, nil, mismatch("group %s of vault %s is on other TSS nodes than asked for", g.ID, s.vault.ID)
+		return nil, nil, mismatch("group %s of vault %s is on other TSS nodes than asked for", g.ID, vaultID)
 	}
 	if slices.ContainsFunc(g.Keys, func(k rootKey) bool { return k.ShareGroup == "" }) || len(keys) < len(vaultKeys) {
 		return nil, nil, incomplete(g, slices.Sorted(maps.Keys(keys)))

@@ -68,7 +68,7 @@ func (p *Provider) RetireAfter(provider.Wallet) (grace time.Duration, ok bool) {
 
 // Retire does nothing, see RetireAfter. It does not promise that the vendor
 // destroyed its old share.
-func (p *Provider) Retire(context.Context, provider.Retirement) error { return nil }
+func (p *Provider) Retire(context.Context, provider.Retirement) (string, error) { return "", nil }
 
 // walletRoute is a route that the session's credential opens.
 func (p *Provider) walletRoute(parts ...string) string {

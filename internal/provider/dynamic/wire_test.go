@@ -364,7 +364,7 @@ func TestWhatDynamicCannotDo(t *testing.T) {
 	if _, ok := w.p.RetireAfter(a.Wallet); ok {
 		t.Error("RetireAfter is due")
 	}
-	if err := w.p.Retire(t.Context(), provider.Retirement{}); err != nil {
+	if _, err := w.p.Retire(t.Context(), provider.Retirement{}); err != nil {
 		t.Errorf("Retire: %v", err)
 	}
 	if !w.p.CoSigned() {
