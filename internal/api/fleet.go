@@ -21,6 +21,8 @@ type FleetOptions struct {
 	// Providers and CoSigners are the names in the configuration: their series
 	// start at 0.
 	Providers, CoSigners []string
+	// Results are what a comparison of a wallet may find: their series, too.
+	Results []string
 	// CoSignerOf is the co-signer of a wallet; named is the wallet's own choice
 	// and may be empty.
 	CoSignerOf func(provider, named string) string
@@ -73,7 +75,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (f *fleet) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inProgress, wallets, ageMax, ageLimit, success, nextRun, policies, cycle, commits, oldest} {
+	for _, d := range []*prometheus.Desc{inProgress, wallets, ageMax, ageLimit, success, nextRun, policies, cycle, commits, oldest, compared, lastRun} {
 		out <- d
 	}
 }
@@ -97,6 +99,7 @@ func (f *fleet) Collect(out chan<- prometheus.Metric) {
 	f.policies(out, read)
 	f.rotations(out, read.open)
 	f.commits(out, read.pending)
+	f.compared(out, read.walked)
 }
 
 // reading is what one scrape found.
@@ -105,6 +108,7 @@ type reading struct {
 	unassigned int64
 	open       []store.OpenCount
 	pending    []store.PendingCommits
+	walked     store.Walked
 }
 
 func (f *fleet) read(ctx context.Context) (r reading, err error) {
@@ -117,7 +121,10 @@ func (f *fleet) read(ctx context.Context) (r reading, err error) {
 	if r.open, err = f.Store.OpenRotations(ctx); err != nil {
 		return r, err
 	}
-	r.pending, err = f.Store.PendingCommits(ctx)
+	if r.pending, err = f.Store.PendingCommits(ctx); err != nil {
+		return r, err
+	}
+	r.walked, err = f.Store.Walked(ctx)
 	return r, err
 }
 

@@ -48,7 +48,7 @@ func newScene(t *testing.T) *scene {
 	site := newSite(t, func(o *Options) {
 		o.Ready = s.Ready
 		if err := RegisterFleet(o.Registry, FleetOptions{
-			Store: s, Providers: []string{"dynamic"}, CoSigners: []string{"vault", "spare"}, Log: slog.New(slog.DiscardHandler),
+			Store: s, Providers: []string{"dynamic"}, CoSigners: []string{"vault", "spare"}, Results: []string{"agree", "drift"}, Log: slog.New(slog.DiscardHandler),
 			CoSignerOf: func(_, named string) string {
 				if named != "" {
 					return named
@@ -123,6 +123,9 @@ func TestEmptyFleetStartsAtZero(t *testing.T) {
 		"rotatord_policies{active}": 0, "rotatord_policies{paused}": 0, "rotatord_policies{quarantined}": 0,
 		"rotatord_commits_pending{vault}": 0, "rotatord_commits_pending{spare}": 0,
 		"rotatord_commit_pending_oldest_timestamp_seconds{vault}": 0,
+		"rotatord_reconcile_wallets{dynamic,agree}":               0,
+		"rotatord_reconcile_wallets{dynamic,drift}":               0,
+		"rotatord_reconcile_last_run_timestamp_seconds{}":         0,
 		"rotatord_fleet_scrape_errors_total{}":                    0,
 	}
 	for _, state := range []string{"waiting", "opening", "ceremony", "prepared", "promoted"} {

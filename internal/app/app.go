@@ -83,7 +83,11 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 			return nil, fmt.Errorf("listening for HTTP: %w", err)
 		}
 	}
-	a.scheduler = a.newScheduler(cfg, o)
+	walks, err := reconcile(cfg)
+	if err != nil {
+		return nil, err
+	}
+	a.scheduler = a.newScheduler(cfg, walks, o)
 	return a, nil
 }
 
@@ -91,7 +95,7 @@ func (a *App) newServer(cfg *config.Config, o Options) (*api.Server, error) {
 	o.Registry.MustRegister(version.NewCollector("rotatord"))
 	if err := api.RegisterFleet(o.Registry, api.FleetOptions{
 		Store: a.store, Providers: a.parties.providerNames(), CoSigners: a.parties.coSignerNames(),
-		CoSignerOf: a.parties.coSignerName, Log: o.Log,
+		Results: results(), CoSignerOf: a.parties.coSignerName, Log: o.Log,
 	}); err != nil {
 		return nil, fmt.Errorf("registering metrics: %w", err)
 	}
@@ -101,7 +105,7 @@ func (a *App) newServer(cfg *config.Config, o Options) (*api.Server, error) {
 	})
 }
 
-func (a *App) newScheduler(cfg *config.Config, o Options) *scheduler.Scheduler {
+func (a *App) newScheduler(cfg *config.Config, walks scheduler.Reconcile, o Options) *scheduler.Scheduler {
 	s, r := cfg.Scheduler, cfg.Rotation
 	return scheduler.New(scheduler.Options{
 		Store: a.store, ReplicaID: replicaID(), Version: o.Version, Log: o.Log,
@@ -110,7 +114,7 @@ func (a *App) newScheduler(cfg *config.Config, o Options) *scheduler.Scheduler {
 			HeartbeatInterval: s.HeartbeatInterval, HeartbeatTimeout: s.HeartbeatTimeout,
 			CallTimeout: r.CallTimeout, LookAhead: s.LookAhead, Workers: s.Workers, ShutdownGrace: s.ShutdownGrace,
 		},
-		Metrics: scheduler.NewMetrics(o.Registry),
+		Metrics: scheduler.NewMetrics(o.Registry), Reconcile: walks,
 		Rotation: rotation.Options{
 			Providers: a.parties.providers, CoSigner: a.parties.coSigner, Log: o.Log,
 			Metrics: rotation.NewMetrics(o.Registry, a.parties.providerNames()),

@@ -46,7 +46,8 @@ var laterMetrics = map[string]string{
 }
 
 // furtherMetrics are ours beyond the list.
-var furtherMetrics = map[string]string{"fleet_scrape_errors_total": "", "webhooks_total": "provider result"}
+var furtherMetrics = map[string]string{"fleet_scrape_errors_total": "",
+	"reconcile_wallets": "provider result", "reconcile_last_run_timestamp_seconds": "", "webhooks_total": "provider result"}
 
 // gather runs a daemon until it has rotated, and returns what it shows.
 func gather(t *testing.T) []*dto.MetricFamily {
@@ -124,6 +125,7 @@ func TestKnownValuesStartAtZero(t *testing.T) {
 		"rotation_duration_seconds":         {"ceremony dynamic", "commit dynamic", "dynamic open", "dynamic promote", "dynamic total"},
 		"rotation_delay_seconds":            {"treasury"},
 		"commits_pending":                   {"vault"},
+		"reconcile_wallets":                 {"agree cobo", "drift dynamic", "dynamic reconcilable", "cobo unreachable"},
 		"webhooks_total":                    {"accepted cobo", "cobo failed", "cobo refused", "cobo repeated"},
 	}
 	got := map[string]map[string]bool{}

@@ -26,7 +26,8 @@ type parties struct {
 // without the network, and returns everything that would keep the daemon from
 // starting.
 func Check(cfg *config.Config) error {
-	errs := []error{cfg.ReadyToServe()}
+	_, err := reconcile(cfg)
+	errs := []error{cfg.ReadyToServe(), err}
 	p, err := meet(cfg, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		errs = append(errs, err)

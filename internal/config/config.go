@@ -19,6 +19,7 @@ type Config struct {
 	Log       Log        `yaml:"log"`
 	Scheduler Scheduler  `yaml:"scheduler"`
 	Rotation  Rotation   `yaml:"rotation"`
+	Reconcile Reconcile  `yaml:"reconcile"`
 	Providers []Provider `yaml:"providers"`
 	CoSigners []CoSigner `yaml:"cosigners"`
 }
@@ -81,6 +82,14 @@ type Rotation struct {
 type Backoff struct {
 	Initial time.Duration `yaml:"initial"`
 	Max     time.Duration `yaml:"max"`
+}
+
+// Reconcile is the comparison of all wallets with vendors and co-signers.
+type Reconcile struct {
+	// Schedule as in a policy, in UTC; empty: none.
+	Schedule string `yaml:"schedule"`
+	// LimitShare is how much of a provider's rate limits it may use, in percent.
+	LimitShare int `yaml:"limit_share"`
 }
 
 // Provider is one account at a vendor.
@@ -195,6 +204,7 @@ func Default() *Config {
 			Backoff:              Backoff{Initial: 5 * time.Second, Max: 15 * time.Minute},
 			ApprovalTimeout:      24 * time.Hour,
 		},
+		Reconcile: Reconcile{Schedule: "@daily", LimitShare: 25},
 	}
 }
 

@@ -18,6 +18,7 @@ func validate(c *Config, d *decoder) {
 	}
 	scheduler(&c.Scheduler, d)
 	rotation(&c.Rotation, &c.Scheduler, d)
+	d.between("reconcile.limit_share", c.Reconcile.LimitShare, 1, 100)
 	coSigners(c.CoSigners, d)
 	providers(c, d)
 }

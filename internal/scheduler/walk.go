@@ -129,7 +129,7 @@ func (s *Scheduler) walk(ctx context.Context, d *dispatcher, w store.Walk) error
 // use for.
 func (s *Scheduler) differing(w store.Walk, found []rotation.Comparison) (walletIDs []int64) {
 	for _, c := range found {
-		w.Counts.Add(c.Provider, string(c.Result))
+		w.Counts.Add(c.Provider, string(c.Result), 1)
 		if c.Fine() || c.Result == rotation.Unreachable {
 			continue
 		}

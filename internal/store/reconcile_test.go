@@ -177,7 +177,7 @@ func TestWalk(t *testing.T) {
 	}
 
 	x.LastWallet = id
-	x.Counts.Add("dyn", "drift")
+	x.Counts.Add("dyn", "drift", 1)
 	w.ok(w.StepWalk(ctx, w.epoch, x, []int64{id}, "rotatord", "because"))
 	w.same(ask[string](w, `SELECT actor || ': ' || reason FROM rotation_requests WHERE wallet_id IS NOT NULL`), "rotatord: because", "request")
 	w.ok(w.Leave(ctx, w.epoch))

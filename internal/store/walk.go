@@ -21,12 +21,12 @@ type Walk struct {
 // Counts are numbers of wallets by provider and result.
 type Counts map[string]map[string]int64
 
-// Add counts one more.
-func (c Counts) Add(provider, result string) {
+// Add counts n more.
+func (c Counts) Add(provider, result string, n int64) {
 	if c[provider] == nil {
 		c[provider] = map[string]int64{}
 	}
-	c[provider][result]++
+	c[provider][result] += n
 }
 
 // Walked is where the walks are, for the schedule and for the metrics.
