@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rotatord/rotatord/internal/store"
 	"github.com/rotatord/rotatord/migrations"
 )
 
@@ -43,8 +44,11 @@ func ready(ask func(context.Context) error, log *slog.Logger) http.HandlerFunc {
 // unreadiness is what anybody who can reach the port may know; the error of a
 // connection names hosts and roles.
 func unreadiness(err error) string {
-	if errors.Is(err, migrations.ErrTooOld) || errors.Is(err, migrations.ErrTooNew) {
+	switch {
+	case errors.Is(err, migrations.ErrTooOld), errors.Is(err, migrations.ErrTooNew):
 		return err.Error()
+	case errors.Is(err, store.ErrNoWrites):
+		return store.ErrNoWrites.Error() + "; the log says more"
 	}
 	return "the database does not answer; the log says more"
 }

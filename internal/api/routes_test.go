@@ -21,6 +21,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	"github.com/rotatord/rotatord/internal/pgdev/pgtest"
+	"github.com/rotatord/rotatord/internal/store"
 	"github.com/rotatord/rotatord/migrations"
 )
 
@@ -187,6 +188,7 @@ func TestReadySaysWhy(t *testing.T) {
 	if strings.Contains(hidden.body, "internal") || strings.Contains(hidden.body, "secret_role") {
 		t.Errorf("the answer tells strangers about the database: %s", hidden.body)
 	}
+	answer(fmt.Errorf("%w: %w", store.ErrNoWrites, errors.New("could not extend file base/1/2"))).wantProblem(t, 503, "the database takes no writes")
 	answer(fmt.Errorf("%w (it is at migration 3)", migrations.ErrTooOld)).wantProblem(t, 503, "run rotatord migrate")
 	answer(fmt.Errorf("%w (it needs 9)", migrations.ErrTooNew)).wantProblem(t, 503, "upgrade the daemon")
 	if r := answer(nil); r.status != 200 {

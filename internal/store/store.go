@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/rotatord/rotatord/internal/failpoint"
@@ -26,7 +27,8 @@ type Options struct {
 
 // Store is the daemon's view of its database. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
+	pool     *pgxpool.Pool
+	refusals refusals
 
 	clock struct {
 		sync.Mutex
@@ -49,12 +51,16 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	// Every timestamp of ours is read and shown in UTC.
 	cfg.ConnConfig.RuntimeParams["timezone"] = "UTC"
 	cfg.AfterConnect = settle
-	cfg.ConnConfig.Tracer = failpoint.Tracer() // nil but in tests
+	s := &Store{}
+	cfg.ConnConfig.Tracer = &s.refusals
+	if points := failpoint.Tracer(); points != nil { // in tests
+		cfg.ConnConfig.Tracer = multitracer.New(&s.refusals, points)
+	}
 	pool, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, fmt.Errorf("opening the database: %w", err)
 	}
-	s := &Store{pool: pool}
+	s.pool = pool
 	if err := migrations.Check(ctx, pool); err != nil {
 		pool.Close()
 		return nil, err
@@ -69,8 +75,14 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // Close waits for running statements and closes all connections.
 func (s *Store) Close() { s.pool.Close() }
 
-// Ready says whether the database answers and its schema suits.
-func (s *Store) Ready(ctx context.Context) error { return migrations.Check(ctx, s.pool) }
+// Ready says whether the database answers, its schema suits, and it took what
+// it was given lately ([ErrNoWrites]).
+func (s *Store) Ready(ctx context.Context) error {
+	if err := migrations.Check(ctx, s.pool); err != nil {
+		return err
+	}
+	return s.refusals.recent()
+}
 
 // Now is the database's clock, carried on by this process's monotonic clock,
 // in whole microseconds. All replicas agree on it, whatever their own clocks
