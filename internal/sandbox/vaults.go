@@ -38,6 +38,17 @@ func (s *Sandbox) SignsFromBefore(vault string) (groups []string) {
 	return SignFromBefore(v)
 }
 
+// VaultGroups are the types of a vault's groups that are not deleted.
+func (s *Sandbox) VaultGroups(vault string) (types []string) {
+	v, _ := s.cobo.View(vault)
+	for _, g := range v.Groups {
+		if !g.Deleted {
+			types = append(types, g.Type)
+		}
+	}
+	return types
+}
+
 // SignFromBefore names the groups of a vault whose shares are older than those of
 // its Main Group and sign on some curve: by themselves, as long as the vendor has
 // not dropped its share, or together with shares that are in use. If there is
