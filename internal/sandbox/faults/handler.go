@@ -97,6 +97,12 @@ func (s *Set) later(r *http.Request, delay time.Duration, next http.Handler) {
 		return
 	}
 	s.late.Go(func() {
+		defer func() {
+			// There is no connection to break any more.
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				panic(p)
+			}
+		}()
 		if s.wait(s.ctx, delay) {
 			next.ServeHTTP(newNowhere(), quietly)
 		}
