@@ -66,6 +66,8 @@ var (
 	cycle      = desc("cycle_wallets", "Wallets of the policy's latest cycle: total when it started, and those that have succeeded and failed.", "policy", "state")
 	commits    = desc("commits_pending", "Rotations that the vendor has swapped and the co-signer has not committed; signing may fail for them.", "cosigner")
 	oldest     = desc("commit_pending_oldest_timestamp_seconds", "When the oldest of them was swapped, as Unix time; 0: there is none.", "cosigner")
+	verified   = desc("history_verified_timestamp_seconds", "When all histories were last verified in the background, whole or broken, as Unix time; 0: never.")
+	broken     = desc("history_broken", "Wallets whose history does not verify, by the last verification in the background or so far by the one under way.")
 )
 
 var (
@@ -75,7 +77,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (f *fleet) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inProgress, wallets, ageMax, ageLimit, success, nextRun, policies, cycle, commits, oldest, compared, lastRun} {
+	for _, d := range []*prometheus.Desc{inProgress, wallets, ageMax, ageLimit, success, nextRun, policies, cycle, commits, oldest, compared, lastRun, verified, broken} {
 		out <- d
 	}
 }
@@ -100,6 +102,8 @@ func (f *fleet) Collect(out chan<- prometheus.Metric) {
 	f.rotations(out, read.open)
 	f.commits(out, read.pending)
 	f.compared(out, read.walked)
+	gauge(out, verified, unix(read.verified))
+	gauge(out, broken, float64(read.broken))
 }
 
 // reading is what one scrape found.
@@ -108,6 +112,8 @@ type reading struct {
 	unassigned int64
 	open       []store.OpenCount
 	pending    []store.PendingCommits
+	verified   time.Time
+	broken     int64
 	walked     store.Walked
 }
 
@@ -124,7 +130,10 @@ func (f *fleet) read(ctx context.Context) (r reading, err error) {
 	if r.pending, err = f.Store.PendingCommits(ctx); err != nil {
 		return r, err
 	}
-	r.walked, err = f.Store.Walked(ctx)
+	if r.walked, err = f.Store.Walked(ctx); err != nil {
+		return r, err
+	}
+	r.verified, r.broken, err = f.Store.HistoryVerified(ctx)
 	return r, err
 }
 

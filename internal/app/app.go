@@ -18,6 +18,7 @@ import (
 
 	"github.com/rotatord/rotatord/internal/api"
 	"github.com/rotatord/rotatord/internal/config"
+	"github.com/rotatord/rotatord/internal/history"
 	"github.com/rotatord/rotatord/internal/rotation"
 	"github.com/rotatord/rotatord/internal/scheduler"
 	"github.com/rotatord/rotatord/internal/store"
@@ -44,6 +45,7 @@ type App struct {
 	store     *store.Store
 	parties   *parties
 	scheduler *scheduler.Scheduler
+	watch     *history.Watch // nil: histories are not verified here
 	server    *api.Server
 	listener  net.Listener
 	closing   sync.Once
@@ -88,6 +90,9 @@ func New(ctx context.Context, cfg *config.Config, o Options) (_ *App, err error)
 		return nil, err
 	}
 	a.scheduler = a.newScheduler(cfg, walks, o)
+	if every := cfg.History.VerifyInterval; every > 0 {
+		a.watch = &history.Watch{Store: a.store, Every: every, Log: o.Log}
+	}
 	return a, nil
 }
 
@@ -155,7 +160,13 @@ func (a *App) Run(ctx context.Context) error {
 		defer stopWorking()
 		served <- a.server.Serve(serving, a.listener)
 	}()
+	var watching sync.WaitGroup
+	if a.watch != nil {
+		watching.Go(func() { a.watch.Run(working) })
+	}
 	err := a.scheduler.Run(working)
+	stopWorking()
+	watching.Wait()
 	if err != nil {
 		err = fmt.Errorf("running the scheduler: %w", err)
 	}

@@ -19,6 +19,7 @@ type Config struct {
 	Log       Log        `yaml:"log"`
 	Scheduler Scheduler  `yaml:"scheduler"`
 	Rotation  Rotation   `yaml:"rotation"`
+	History   History    `yaml:"history"`
 	Reconcile Reconcile  `yaml:"reconcile"`
 	Providers []Provider `yaml:"providers"`
 	CoSigners []CoSigner `yaml:"cosigners"`
@@ -90,6 +91,13 @@ type Reconcile struct {
 	Schedule string `yaml:"schedule"`
 	// LimitShare is how much of a provider's rate limits it may use, in percent.
 	LimitShare int `yaml:"limit_share"`
+}
+
+// History is what the daemon does about the share set history by itself.
+type History struct {
+	// VerifyInterval is from one verification in the background to the next;
+	// zero: none.
+	VerifyInterval time.Duration `yaml:"verify_interval"`
 }
 
 // Provider is one account at a vendor.
@@ -204,6 +212,7 @@ func Default() *Config {
 			Backoff:              Backoff{Initial: 5 * time.Second, Max: 15 * time.Minute},
 			ApprovalTimeout:      24 * time.Hour,
 		},
+		History:   History{VerifyInterval: 24 * time.Hour},
 		Reconcile: Reconcile{Schedule: "@daily", LimitShare: 25},
 	}
 }

@@ -18,6 +18,9 @@ func validate(c *Config, d *decoder) {
 	}
 	scheduler(&c.Scheduler, d)
 	rotation(&c.Rotation, &c.Scheduler, d)
+	if c.History.VerifyInterval != 0 {
+		d.atLeast("history.verify_interval", c.History.VerifyInterval, time.Second)
+	}
 	d.between("reconcile.limit_share", c.Reconcile.LimitShare, 1, 100)
 	coSigners(c.CoSigners, d)
 	providers(c, d)

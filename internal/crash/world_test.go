@@ -50,6 +50,8 @@ rotation:
   quiet_time: 2500ms
   approval_timeout: 1m
   backoff: {initial: 200ms, max: 1s}
+history:
+  verify_interval: 0s
 providers:
   - name: dynamic
     type: dynamic
