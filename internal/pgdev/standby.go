@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -67,16 +68,30 @@ func (s *Server) Detach(ctx context.Context) error {
 	return nil
 }
 
-// InStep says whether the standby of this name follows and has everything that
-// the server has written so far.
-func (s *Server) InStep(ctx context.Context, standby string) (bool, error) {
-	var yes bool
-	err := s.query(ctx, &yes, `SELECT EXISTS (SELECT FROM pg_stat_replication
-		WHERE application_name = $1 AND state = 'streaming' AND flush_lsn >= pg_current_wal_flush_lsn())`, standby)
-	if err != nil {
-		return false, fmt.Errorf("asking about the standby: %w", err)
+// AwaitStandby waits until the standby of this name has everything that the
+// server had written when it was called.
+func (s *Server) AwaitStandby(ctx context.Context, name string) error {
+	var written string
+	if err := s.query(ctx, &written, "SELECT pg_current_wal_flush_lsn()::text"); err != nil {
+		return fmt.Errorf("waiting for the standby: %w", err)
 	}
-	return yes, nil
+	tick := time.NewTicker(4 * pollEvery)
+	defer tick.Stop()
+	for {
+		var there bool
+		if err := s.query(ctx, &there, `SELECT EXISTS (SELECT FROM pg_stat_replication
+			WHERE application_name = $1 AND state = 'streaming' AND flush_lsn >= $2::text::pg_lsn)`, name, written); err != nil {
+			return fmt.Errorf("waiting for the standby: %w", err)
+		}
+		if there {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("waiting for the standby: %w", ctx.Err())
+		}
+	}
 }
 
 // follow makes a cluster that is a copy of this one and follows it.

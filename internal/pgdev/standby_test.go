@@ -25,22 +25,10 @@ func rowsOf(t *testing.T, s *Server) string {
 // inStep waits until the standby has everything.
 func inStep(t *testing.T, s *Server, name string) {
 	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		yes, err := s.InStep(t.Context(), name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if yes {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("standby %s does not come in step", name)
-		}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := s.AwaitStandby(ctx, name); err != nil {
+		t.Fatal(err)
 	}
 }
 
