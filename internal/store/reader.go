@@ -11,7 +11,7 @@ import (
 	"github.com/rotatord/rotatord/migrations"
 )
 
-// ErrNoWallet: no wallet, not even a deleted one, has that external id.
+// ErrNoWallet says that no wallet, not even a deleted one, has that id.
 var ErrNoWallet = errors.New("there is no such wallet, and there never was")
 
 // Reader looks at the history under a login that needs to be no more than a
