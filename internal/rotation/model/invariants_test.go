@@ -86,7 +86,7 @@ func (m *model) check(w *world) wrong {
 	active := w.vendor.active
 	lost := w.vendor.sets[active] == gone
 	if m.coSigned {
-		lost = !w.coSigner.held[active] && (w.doomed != active || active == 0)
+		lost = !w.coSigner.held[active] && !w.doomed[active]
 	}
 	heads := 0
 	for _, f := range w.record.fates {
@@ -123,7 +123,7 @@ func (m *model) checkQuiet(w *world) wrong {
 	}
 	for k, s := range w.vendor.sets {
 		f := c.fates[k]
-		known := set(k) == active || set(k) == w.byHand && k != 0 || c.row.state != none && (c.row.attempt == set(k) || c.row.old == set(k)) || c.retires[k].due
+		known := set(k) == active || set(k) == c.head || set(k) == w.byHand && k != 0 || c.row.state != none && (c.row.attempt == set(k) || c.row.old == set(k)) || c.retires[k].due
 		switch {
 		case known || s == absent || s == gone || f&(abandoned|named) == abandoned|named:
 		case f&abandoned != 0 && !(m.coSigned && s == ready):

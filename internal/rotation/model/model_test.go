@@ -12,7 +12,7 @@ import (
 	"github.com/rotatord/rotatord/internal/store"
 )
 
-var faults = flag.Uint("faults", defaultFaults, "how many faults there may be; from 3 on it takes minutes and gigabytes")
+var faults = flag.Uint("faults", defaultFaults, "how many faults there may be; 3 take minutes and gigabytes")
 
 // summary is what is kept of a search.
 type summary struct {

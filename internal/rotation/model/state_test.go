@@ -160,9 +160,9 @@ type world struct {
 	replicas [2]replica
 	faults   uint8
 	orders   uint8
-	// doomed is a set whose share the co-signer lost when the vendor used it, or
-	// was about to: nobody could help it. 0: none.
-	doomed set
+	// doomed are sets whose share the co-signer lost when the vendor used them, or
+	// was about to: nobody could help it.
+	doomed [sets]bool
 	// byHand is a set that somebody made past us. 0: none.
 	byHand set
 	wrong  wrong

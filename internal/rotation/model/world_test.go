@@ -131,7 +131,7 @@ func (m *model) mishaps(w world) {
 			n := w
 			n.coSigner.stages[k], n.coSigner.held[k] = broken, false
 			if w.vendor.active == k || m.promotable(&w, k) {
-				n.doomed = k
+				n.doomed[k] = true
 			}
 			m.emit(n, event{by: outside, what: "the co-signer loses its prepared share", set: k, fault: true})
 		}
