@@ -110,6 +110,7 @@ Exit codes: 0 it worked, 1 it failed, 2 wrong use or a bad configuration.`,
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
 	root.AddCommand(newServe(c), newMigrate(c), newValidate(c), newWallets(c), newReconcile(c), newVerifyHistory(c), newExport(c), newSandbox(c), newDemo(c), newVersion(c))
+	root.AddCommand(newTorture(c)) // hidden
 	root.SetHelpCommand(newHelp())
 	settle(root.Commands())
 	return root
