@@ -144,3 +144,42 @@ func TestWalkLeavesAHeldProviderAlone(t *testing.T) {
 		t.Errorf("completed at %s, held until %s", at, until)
 	}
 }
+
+// TestWalkStopsForAPause that begins while it runs, and goes on after it.
+func TestWalkStopsForAPause(t *testing.T) {
+	t.Parallel()
+	const wallets = walkPage + 1
+	r := newRig(t, wallets)
+	ids := r.wallets(r.policy("treasury", ""), wallets, 1, 1)
+	schedule := r.overdue()
+	var asked atomic.Int64
+	begun, paused := make(chan struct{}), make(chan struct{})
+	r.start(func(o *Options) {
+		o.Reconcile = Reconcile{Schedule: schedule, Pace: func(ctx context.Context, _ string) error {
+			if asked.Add(1) == 1 {
+				close(begun)
+				select {
+				case <-paused:
+				case <-ctx.Done():
+				}
+			}
+			return ctx.Err()
+		}}
+	})
+	select {
+	case <-begun:
+	case <-time.After(patience):
+		t.Fatal("no walk began")
+	}
+	r.exec(`UPDATE rotation_control SET paused = true, reason = 'a test'`)
+	close(paused)
+	r.eventually("the page is over", func() bool { return value[int64](r, `SELECT last_wallet FROM reconcile_state`) == ids[walkPage-1] })
+	beats := value[time.Time](r, `SELECT max(heartbeat) FROM replicas`).Add(3 * walkInterval)
+	r.never("it goes on through a pause", func() bool { return asked.Load() > walkPage }, "the replica has lived for a while", func() bool {
+		return value[bool](r, `SELECT max(heartbeat) > $1 FROM replicas`, beats)
+	})
+	r.exec(`UPDATE rotation_control SET paused = false`)
+	if got := r.compared(time.Time{}); got["dynamic"]["no_baseline"] != wallets {
+		t.Errorf("results %v", got)
+	}
+}
