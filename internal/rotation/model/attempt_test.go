@@ -29,7 +29,7 @@ func (m *model) begin(w world, i int) {
 			x.at = lookCoSigner
 		case x.heard == w.record.head:
 			x.at = recordOpening
-		case w.record.fates[x.heard]&abandoned != 0 && m.rules.on(neverAdopted):
+		case w.record.fates[x.heard]&named != 0 && m.rules.on(neverAdopted):
 			x.at, x.cause = fail, drift
 		default:
 			x.at = reconcile
