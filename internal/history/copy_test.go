@@ -2,8 +2,6 @@ package history
 
 import (
 	"bytes"
-	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -328,109 +326,4 @@ func reseal(t *testing.T, data []byte) []byte {
 		t.Fatal(err)
 	}
 	return out
-}
-
-// TestCSV has a column for each field of a line, and the trailer as a comment.
-func TestCSV(t *testing.T) {
-	f := newFleet(t)
-	f.enrol(1)
-	f.grow(1, 2)
-	var out bytes.Buffer
-	if _, err := (Export{Source: f, Scope: All(), Format: CSV}).Run(t.Context(), &out); err != nil {
-		t.Fatal(err)
-	}
-	r := csv.NewReader(&out)
-	r.Comment = '#'
-	table, err := r.ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	first, _, _ := bytes.Cut(f.export(), []byte("\n"))
-	fields := map[string]any{}
-	if err := json.Unmarshal(first, &fields); err != nil {
-		t.Fatal(err)
-	}
-	if len(table) != 3 || len(table[0]) != len(fields)+1 { // and odd
-		t.Fatalf("%d lines of %d columns, %d fields", len(table), len(table[0]), len(fields))
-	}
-	for i, name := range table[0] {
-		want := ""
-		if v := fields[name]; v != nil {
-			want = fmt.Sprint(v)
-		}
-		if table[1][i] != want {
-			t.Errorf("%s is %q, want %q", name, table[1][i], want)
-		}
-	}
-	if said := table[2][slices.Index(table[0], "vendor_said")]; said != "it is <done>, \"zoë\"\n" {
-		t.Errorf("vendor_said is %q", said)
-	}
-}
-
-// full is a disk without room.
-type full struct{ room int }
-
-func (w *full) Write(p []byte) (int, error) {
-	if w.room -= len(p); w.room < 0 {
-		return 0, errors.New("no space left on device")
-	}
-	return len(p), nil
-}
-
-func TestExportWithoutRoom(t *testing.T) {
-	f := newFleet(t)
-	f.enrol(1)
-	f.grow(1, 3)
-	for _, format := range []Format{JSONL, CSV} {
-		r, err := Export{Source: f, Scope: All(), Format: format}.Run(t.Context(), &full{room: 500})
-		if err == nil || !strings.Contains(err.Error(), "writing the copy: no space") || r.Complete {
-			t.Errorf("%s: %+v, %v", format, r, err)
-		}
-	}
-}
-
-// TestWalkThatIsStopped goes on where it says, and comes to the same.
-func TestWalkThatIsStopped(t *testing.T) {
-	f := newFleet(t)
-	f.enrol(1, 2, 3, 4, 5)
-	for id := range int64(5) {
-		f.grow(id+1, 3)
-	}
-	f.meddle()
-	f.exec(`UPDATE share_set_history SET actor = 'x' WHERE wallet_id = 4 AND seq = 2`)
-	whole, wantBreaks := f.verify(f, nil)
-	for stop := 1; ; stop++ {
-		ctx, cancel := context.WithCancel(t.Context())
-		pages, rows, wallets, broken := 0, int64(0), int64(0), int64(0)
-		var breaks []Break
-		reader := f.reader() // an interrupted query costs the connection
-		v := Verification{Source: small{reader, 2, 2}, Scope: All(), Broken: func(b Break) { breaks = append(breaks, b) }, Progress: func(*Report) {
-			if pages++; pages == stop {
-				cancel()
-			}
-		}}
-		first, err := v.Run(ctx)
-		if err == nil {
-			cancel()
-			if stop < 8 {
-				t.Errorf("only %d pages", stop)
-			}
-			break
-		}
-		if !errors.Is(err, context.Canceled) || first.Complete {
-			t.Fatalf("%v, %+v", err, first)
-		}
-		breaks = slices.DeleteFunc(breaks, func(b Break) bool { return b.WalletID >= first.Next }) // will be told again
-		v.Scope.From, v.Progress, v.Source = first.Next, nil, f
-		second, err := v.Run(t.Context())
-		if err != nil || second.From == nil || *second.From != first.Next || !second.Complete {
-			t.Fatalf("%v, %+v", err, second)
-		}
-		for _, r := range []*Report{first, second} {
-			rows, wallets, broken = rows+r.Rows, wallets+r.Wallets, broken+r.Broken
-		}
-		if rows != whole.Rows || wallets != whole.Wallets || broken != whole.Broken || !slices.Equal(breaks, wantBreaks) {
-			t.Errorf("stopped after %d pages: %+v and %+v, %v; want %+v and %v", stop, first, second, breaks, whole, wantBreaks)
-		}
-	}
 }
