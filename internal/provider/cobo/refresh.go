@@ -225,12 +225,22 @@ func (f *refreshing) create(ctx context.Context, old group) error {
 	}
 	g, err := f.p.createGroup(ctx, f.s.vault.ID, spec)
 	if err != nil {
-		return err
+		return tryAgain(err)
 	}
 	if _, known := f.s.find(g.ID); known {
 		return mismatch("the vendor answered with group %s of vault %s, which was there before it was asked for a new one", g.ID, f.s.vault.ID)
 	}
 	return goOn("group %s of vault %s was created to replace %s", g.ID, f.s.vault.ID, old.ID)
+}
+
+// tryAgain: which codes a wrong state gives is not documented, and the state may
+// be of somebody else's making since the look. The next look tells; a person hears
+// of it when that does not help.
+func tryAgain(err error) error {
+	if class, reason := provider.ClassOf(err); refused(err) && class == provider.Terminal && reason != provider.ReasonAuth {
+		return provider.Errorf(provider.Retryable, reason, "%w", err)
+	}
+	return err
 }
 
 // exchange deletes a group whose replacement is complete.

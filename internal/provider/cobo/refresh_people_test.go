@@ -61,7 +61,7 @@ func TestReplacementWaitsForPeople(t *testing.T) {
 	c.wantFresh(c.signing, c.recovery)
 }
 
-// TestRotationsThatOverlap: two old Main Groups wait for the end of their grace
+// TestConvertedMainGroupsAreNotPeoples: two old Main Groups wait for the end of their grace
 // periods. They are not taken for a person's Signing Groups, and each goes with
 // its own retirement.
 func TestConvertedMainGroupsAreNotPeoples(t *testing.T) {

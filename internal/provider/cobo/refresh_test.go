@@ -209,7 +209,7 @@ func (c *crowd) sameShape(before vendor.View) {
 	}
 }
 
-// TestOptionOff: the same vault, and nothing is touched.
+// TestOtherGroupsStayUnlessAskedFor: the same vault, and nothing is touched.
 func TestOtherGroupsStayUnlessAskedFor(t *testing.T) {
 	c := newCrowd(t, nil, func(o *Options) { o.RefreshOtherGroups = false })
 	a := c.rotate()

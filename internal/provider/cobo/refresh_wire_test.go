@@ -215,3 +215,19 @@ func TestReplacementGivesWayAfterItAsked(t *testing.T) {
 		t.Errorf("%q, want the request taken back", c)
 	}
 }
+
+// TestRefusalsOfReplacing: a wrong state may be over at the next look. What the
+// key may not do is not.
+func TestRefusalsOfReplacing(t *testing.T) {
+	empty := with(instead(), func(g *group) { g.Keys, g.Status = nil, groupNew })
+	for route, groups := range map[string][]group{
+		routeCreate: {mainNew(), hers()},
+		routeAskTSS: {mainNew(), hers(), empty},
+	} {
+		w := newRefreshing(t, groups...)
+		w.answer(route, w.says(400, `{"error_code":2006,"error_message":"wrong state","error_id":"0b6d"}`))
+		wantClass(t, w.refresh(t), provider.Retryable, provider.ReasonProviderError)
+		w.answer(route, w.says(403, `{"error_code":2025,"error_message":"not allowed","error_id":"0b6d"}`))
+		wantClass(t, w.refresh(t), provider.Terminal, provider.ReasonAuth)
+	}
+}

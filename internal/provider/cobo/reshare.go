@@ -76,7 +76,7 @@ func (f *refreshing) request(ctx context.Context, w work, r replacement) error {
 	}
 	q, err := f.p.createRequest(ctx, vaultID, newTSSRequest{Type: keyGenFromKeyGroup, Target: w.new.ID, Source: source, Description: r.mark()})
 	if err != nil {
-		return err
+		return tryAgain(err)
 	}
 	if err := f.alone(ctx, w); err != nil {
 		if ending := f.p.endRequests(ctx, vaultID, w.new.ID, r.mark()); ending != nil {
