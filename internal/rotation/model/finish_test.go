@@ -49,7 +49,9 @@ func (m *model) finish(w world, i int) {
 		m.emit(n, event{by: i, what: "looks: the vendor's active set", set: active})
 	case recordPromoted:
 		m.write(w, i, "records the promotion", r.k,
-			func(c *record) bool { return c.in(r.k, prepared) && c.head == r.old },
+			func(c *record) bool {
+				return c.in(r.k, prepared) && c.head == r.old || !m.rules.on(guardOnPromotion)
+			},
 			func(n *world, r *replica) {
 				if s := n.vendor.sets[r.k]; s == pending || s == ready {
 					m.blame(n, recordedUntrue)

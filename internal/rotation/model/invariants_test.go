@@ -101,7 +101,7 @@ func (m *model) check(w *world) wrong {
 		return keyLost
 	case w.record.fates[active]&abandoned != 0 && !m.personErrs && m.watches(promotedAbandoned):
 		return promotedAbandoned
-	case heads != 1 || w.record.fates[w.record.head]&inUse == 0:
+	case (heads != 1 || w.record.fates[w.record.head]&inUse == 0) && m.watches(twoHeads):
 		return twoHeads
 	}
 	return nothing

@@ -66,8 +66,10 @@ var crippled = sync.OnceValue(func() (all []summary) {
 
 func TestEachRuleIsNeeded(t *testing.T) {
 	var tried rule
+	harms := map[wrong]bool{}
 	for i, x := range table {
 		tried |= x.rule
+		harms[x.harm] = true
 		found := crippled()[i]
 		if found.found != x.harm {
 			t.Errorf("without %q, %s: nothing is found among %d worlds", x.says, x.parties.name, found.worlds)
@@ -78,6 +80,11 @@ func TestEachRuleIsNeeded(t *testing.T) {
 	}
 	if tried != everyRule {
 		t.Errorf("not every rule is tried: %b of %b", tried, everyRule)
+	}
+	for x := nothing + 1; x <= staleWrite; x++ {
+		if !harms[x] {
+			t.Errorf("nothing shows that the search could find this: %s", wrongs[x])
+		}
 	}
 }
 

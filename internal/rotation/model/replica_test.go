@@ -90,7 +90,7 @@ func (m *model) wait(w *world, r *replica) {
 func (m *model) found(w *world, r *replica) {
 	c := &w.record.row
 	switch {
-	case m.coSigned || !c.planned || c.wish == wishAbort:
+	case m.coSigned || !c.planned || c.wish == wishAbort && m.rules.on(wishHeeded):
 		m.giveUp(r)
 	case c.state == opening:
 		r.at = seek

@@ -20,6 +20,8 @@ const (
 	lookBeforeRemoving
 	graceBeforeRemoving
 	epochOnEveryWrite
+	guardOnPromotion
+	wishHeeded
 	everyRule = 1<<iota - 1
 )
 
@@ -61,6 +63,9 @@ var table = []withoutRule{
 	{graceBeforeRemoving, "nothing is deleted before its grace period is over", without, keyLost},
 	{graceBeforeRemoving, "the co-signer drops nothing before its grace period is over", withCoSigner, keyLost},
 	{epochOnEveryWrite, "every write carries the epoch", without, keyLost},
+	{epochOnEveryWrite | guardOnPromotion, "a promotion is recorded from prepared and over the set it replaces, or at least under the epoch", withCoSigner, recordedTwice},
+	{epochOnEveryWrite | guardOnPromotion, "the same", withCoSigner, twoHeads},
+	{wishHeeded, "a wish that came in between is heeded when the rotation is taken in hand", without, stuck},
 	// These are found before any harm is done.
 	{preparedFirst, "promoted is only what is prepared on record", withCoSigner, promotedUnprepared},
 	{swapBeforeCommit, "the co-signer commits only what the vendor has made active", withCoSigner, committedUnproven},
