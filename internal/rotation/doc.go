@@ -30,6 +30,11 @@
 // set although nothing was promoted on record means that our database was set
 // back, and then the attempt is brought up to the commit point (found.go).
 //
+// A request to reconcile opens a rotation as well, one that looks and is closed
+// from waiting (reconcile.go); the database lets it open nothing. What vendor,
+// co-signer and record mean together is judged in one place (judge.go), for the
+// look before an attempt and for the comparison that only reports (compare.go).
+//
 // Ten rules hold, and each has a test named after it (rules*_test.go):
 //
 //  1. Baseline first: before a wallet's first opening, address and public key

@@ -130,6 +130,9 @@ func TestStandings(t *testing.T) {
 	w.same(walk(StandingFilter{Policy: "b"}, 1), ids[3:], "of a policy")
 	w.same(len(walk(StandingFilter{Provider: "other"}, 1)), 1, "of a provider")
 	w.same(len(walk(StandingFilter{Policy: "none"}, 1)), 0, "of no policy")
+	w.exec(`UPDATE wallets SET enabled = false WHERE id = $1`, ids[4])
+	w.exec(`UPDATE wallets SET paused_reason = 'audit' WHERE id = $1`, ids[3])
+	w.same(walk(StandingFilter{Policy: "b"}, 1), ids[3:4], "less what is disabled")
 	for name, want := range map[string]bool{"a": true, "none": false} {
 		got, err := w.PolicyNamed(t.Context(), name)
 		w.ok(err)

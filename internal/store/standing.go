@@ -43,13 +43,14 @@ SELECT w.id, w.provider, w.external_id, coalesce(w.address, ''), coalesce(w.chai
 
 var (
 	standingsSQL = fmt.Sprintf(standingSQL, `(SELECT * FROM wallets x
-         WHERE x.id > $1 AND ($2 = '' OR x.provider = $2)
+         WHERE x.id > $1 AND x.enabled AND ($2 = '' OR x.provider = $2)
            AND ($3 = '' OR x.policy_id = (SELECT y.id FROM rotation_policies y WHERE y.name = $3))
          ORDER BY x.id LIMIT $4) w`) + ` ORDER BY w.id`
 	standingsOfSQL = fmt.Sprintf(standingSQL, `unnest($1::bigint[]) t(id) JOIN wallets w ON w.id = ANY (ARRAY[t.id])`) + ` ORDER BY w.id`
 )
 
-// Standings reads up to limit wallets behind the id, in the order of ids.
+// Standings reads up to limit wallets behind the id, in the order of ids, paused
+// ones too. Those that are disabled are left out: they may be gone at the vendor.
 func (s *Store) Standings(ctx context.Context, f StandingFilter, after int64, limit int) ([]Standing, error) {
 	return s.standings(ctx, standingsSQL, after, f.Provider, f.Policy, limit)
 }
