@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -15,11 +16,17 @@ import (
 // and nothing it still does changes anything on record.
 var ErrGivenUp = errors.New("this replica was given up for dead")
 
+// epochs are below this, so that whoever reads them as JSON keeps every digit.
+const epochs = 1 << 53
+
 // Register adds a replica and returns its epoch, which is never given out
-// again.
+// again. It is drawn at random and not from the table's sequence: a failover
+// or a restore sets that back, and would give out the epoch of a replica that
+// lives and has lost its row.
 func (s *Store) Register(ctx context.Context, id, version string) (epoch int64, err error) {
-	if err := s.pool.QueryRow(ctx, `INSERT INTO replicas (id, version) VALUES ($1, $2) RETURNING epoch`,
-		id, version).Scan(&epoch); err != nil {
+	epoch = 1 + rand.Int64N(epochs-1)
+	if _, err := s.pool.Exec(ctx, `INSERT INTO replicas (epoch, id, version) OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3)`,
+		epoch, id, version); err != nil {
 		return 0, fmt.Errorf("registering this replica: %w", err)
 	}
 	return epoch, nil
