@@ -201,12 +201,19 @@ func (r *run) dismiss() error {
 			return err
 		}
 	}
+	given := map[int64]string{} // epochs, and to whom
 	for _, replica := range r.replicas {
 		for _, p := range replica.all() {
 			if err := p.said.listenOn(); err != nil {
 				return err
 			}
-			r.tally.add(signOns, len(p.said.signedOn()))
+			for _, s := range p.said.signedOn() {
+				if other := given[s.epoch]; other != "" {
+					r.accuse("", "epoch %d was given to %s and to %s", s.epoch, other, filepath.Base(p.said.path))
+				}
+				given[s.epoch] = filepath.Base(p.said.path)
+				r.tally.add(signOns, 1)
+			}
 			r.tally.add(leasesLost, p.said.count(saidLost))
 			r.tally.add(takeovers, p.said.buried)
 			r.tally.add(doubts, p.said.count(saidDoubt))
