@@ -142,6 +142,26 @@ func TestWatchGoesOn(t *testing.T) {
 	}
 }
 
+// TestWatchRaisesOnTheWay: nobody waits for the end of a walk that takes hours.
+// This one cannot get past its first page.
+func TestWatchRaisesOnTheWay(t *testing.T) {
+	f := newFleet(t)
+	f.enrol(1)
+	f.grow(1, 2)
+	f.exec(`INSERT INTO wallets (id, provider, external_id) SELECT n, 'dyn', 'w' || n FROM generate_series(2, 1200) n`)
+	f.meddle()
+	f.exec(`UPDATE share_set_history SET actor = 'x' WHERE seq = 2;
+		CREATE OR REPLACE VIEW history_heads AS SELECT wallet_id, CASE WHEN wallet_id <= 600 THEN seq ELSE 1 / (seq - seq) END AS seq, hash,
+			generation, active_share_set, public_key, false AS deleted FROM wallet_state`)
+	log, stop := f.watch(10 * time.Millisecond)
+	f.eventually("it is raised", `SELECT count(*) = 1 FROM attention WHERE wallet_id = 1 AND reason = 'history_broken'`)
+	if got := ask[string](f, `SELECT (ended_at IS NULL, wallets, broken, next_wallet)::text FROM history_verifications`); got != "(t,1,1,501)" {
+		t.Errorf("the record is %s", got)
+	}
+	stop()
+	f.wantLogged(log, "wallet_id=1 seq=2")
+}
+
 // TestWatchSurvivesAnOutage: a connection that is cut, and a table that is
 // locked away, cost time and nothing else.
 func TestWatchSurvivesAnOutage(t *testing.T) {
