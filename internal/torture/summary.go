@@ -103,8 +103,11 @@ func (s *Summary) Print(w io.Writer) error {
 		fmt.Fprintf(w, ": %s", strings.Join(s.Untouched, " "))
 	}
 	fmt.Fprintln(w)
+	if len(s.Violations) > 0 {
+		fmt.Fprintln(w)
+	}
 	for _, v := range s.Violations {
-		fmt.Fprintf(w, "\nVIOLATION %s", v)
+		fmt.Fprintf(w, "VIOLATION %s\n", v)
 	}
 	standby := "commits wait for the standby"
 	if s.Lossy {
