@@ -45,13 +45,19 @@ func (r *rig) fill(but ...string) (free func()) {
 	if err != nil || len(tables) < 5 {
 		r.t.Fatal(tables, err)
 	}
-	begin := full
-	end := `DROP FUNCTION disk_full CASCADE`
+	do(full)
+	// One by one: together they would wait for the daemon's transactions in
+	// another order than those for each other.
 	for _, table := range tables {
-		begin += "; CREATE TRIGGER a_full_disk BEFORE INSERT OR UPDATE ON " + table + " FOR EACH ROW EXECUTE FUNCTION disk_full()"
+		do("CREATE TRIGGER a_full_disk BEFORE INSERT OR UPDATE ON " + table + " FOR EACH ROW EXECUTE FUNCTION disk_full()")
 	}
-	do(begin)
-	return func() { r.t.Helper(); do(end) }
+	return func() {
+		r.t.Helper()
+		for _, table := range tables {
+			do("DROP TRIGGER a_full_disk ON " + table)
+		}
+		do("DROP FUNCTION disk_full")
+	}
 }
 
 // TestDiskFull: PostgreSQL answers and has no room for what it is given, while

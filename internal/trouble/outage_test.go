@@ -19,7 +19,7 @@ import (
 	"github.com/rotatord/rotatord/migrations"
 )
 
-var outage = flag.Duration("outage", 5*time.Second, "how long the database is down in TestDatabaseDown, longer than the heartbeat timeout")
+var outage = flag.Duration("outage", 3*time.Second, "how long the database stays away in TestDatabaseDown after the lease is lost")
 
 // ownServer starts a PostgreSQL that a test may stop, with the schema in its one
 // database.
@@ -109,8 +109,7 @@ func TestDatabaseDown(t *testing.T) {
 	r.wantUnready("the database does not answer")
 	u := r.watch(idle, idleHeap)
 	asked := r.asked()
-	u.until("it stays away", func() bool { return u.seconds() > outage.Seconds() })
-	r.wantUnready("the database does not answer")
+	u.until("all work in hand has ended", func() bool { return strings.Contains(r.log.String(), "signing on failed") })
 	took := u.seconds()
 	tries := float64(r.database.accepted.Load() - u.connected)
 	// Steps that were under way are tried for a while, the rest goes on at a calm
@@ -122,6 +121,14 @@ func TestDatabaseDown(t *testing.T) {
 		t.Errorf("%.0f connections were tried in %.1f s, want at most %.0f", tries, took, most)
 	}
 	t.Logf("%.0f connections were tried in %.1f s, allowed %.0f", tries, took, most)
+	// From now on there is only the search for a database.
+	calm := r.watch(idle, idleHeap)
+	calm.until("it stays away", func() bool { return calm.seconds() > outage.Seconds() })
+	r.wantUnready("the database does not answer")
+	tries, most = float64(r.database.accepted.Load()-calm.connected), dials*(calm.seconds()+1)*2
+	if tries > most {
+		t.Errorf("%.0f connections were tried in %.1f s without work, want at most %.0f", tries, calm.seconds(), most)
+	}
 	u.wantSmall(3 * kept) // to the vendor, its event stream, and to the co-signer
 	// Without a record nobody is asked for anything new: only what was under way
 	// comes to its end.
