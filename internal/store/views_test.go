@@ -160,7 +160,7 @@ func TestAttention(t *testing.T) {
 		w.park(claimed[id], ParkStep{Attention: reasons[i], Error: "detail of " + string(reasons[i])})
 	}
 	var got []string
-	for _, row := range w.table(`SELECT reason || '|' || policy || '|' || detail || '|' || next_step FROM attention WHERE since <= now() ORDER BY wallet_id`) {
+	for _, row := range w.table(`SELECT reason || '|' || policy || '|' || detail || '|' || next_step FROM attention WHERE since <= now() + interval '1 second' ORDER BY wallet_id`) {
 		reason, rest, _ := strings.Cut(row, "|")
 		if !strings.HasPrefix(rest, "treasury|detail of "+reason+"|") || strings.HasSuffix(rest, "|") {
 			t.Errorf("%s: %s", reason, rest)
