@@ -21,7 +21,7 @@ var may = map[string]map[string]string{
 		"wallet_state": "UPDATE", "policy_state": "UPDATE",
 		"rotation_cycles": "INSERT UPDATE", "cycle_counters": "INSERT UPDATE", "provider_state": "INSERT UPDATE",
 		"request_status": "INSERT UPDATE", "reconcile_state": "UPDATE",
-		"rotations":      "INSERT UPDATE DELETE", "retirements": "INSERT UPDATE DELETE", "replicas": "INSERT UPDATE DELETE",
+		"rotations": "INSERT UPDATE DELETE", "retirements": "INSERT UPDATE DELETE", "replicas": "INSERT UPDATE DELETE",
 		"history_verifications": "INSERT UPDATE", "history_breaks": "INSERT DELETE",
 	},
 	"rotatord_operator": {
