@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
-	"fmt"
 	"os"
 	"slices"
 	"testing"
@@ -251,21 +250,4 @@ func TestVerifyWallet(t *testing.T) {
 	if err := w.VerifyWallet(ctx, id); !errors.Is(err, ErrTampered) {
 		t.Errorf("a deleted wallet's last row removed: %v", err)
 	}
-}
-
-func TestChains(t *testing.T) {
-	w := newWorld(t)
-	ids := w.wallets(0, 7)
-	w.exec(`DELETE FROM wallets WHERE id = ANY($1)`, []int64{ids[1], ids[6]})
-	var seen []int64
-	var after int64
-	for {
-		page, err := w.Chains(t.Context(), after, 2)
-		w.ok(err)
-		if len(page) == 0 {
-			break
-		}
-		seen, after = append(seen, page...), page[len(page)-1]
-	}
-	w.same(fmt.Sprint(seen), fmt.Sprint(ids), "wallets with a history")
 }

@@ -33,7 +33,6 @@ func TestOutage(t *testing.T) {
 		"AskReconcile":        func() (any, error) { return s.AskReconcile(ctx, []int64{id}, "a", "b") },
 		"Band":                func() (any, error) { return s.Band(ctx, r.PolicyID, at, Cursor{}, 1) },
 		"BeginWalk":           func() (any, error) { _, mine, err := s.BeginWalk(ctx, w.epoch, at); return mine, err },
-		"Chains":              func() (any, error) { return s.Chains(ctx, 0, 1) },
 		"Checkpoint":          func() (any, error) { return s.Checkpoint(ctx, w.epoch, []CheckpointStep{{WalletID: id}}) },
 		"Claim":               func() (any, error) { c, err := s.Claim(ctx, Claim{WalletIDs: []int64{id}}); return c.Rotations, err },
 		"Committed":           func() (any, error) { return s.Committed(ctx, w.epoch, []CommittedStep{{WalletID: id}}) },

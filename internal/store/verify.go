@@ -71,22 +71,3 @@ func (s *Store) VerifyWallet(ctx context.Context, walletID int64) error {
 	}
 	return nil
 }
-
-// Chains lists up to limit wallets that have or had a history, deleted ones
-// included, with ids above after, in ascending order: the walk over all
-// histories.
-func (s *Store) Chains(ctx context.Context, after int64, limit int) ([]int64, error) {
-	rows, err := s.pool.Query(ctx, `
-		(SELECT wallet_id FROM wallet_state WHERE wallet_id > $1 ORDER BY wallet_id LIMIT $2)
-		UNION
-		(SELECT wallet_id FROM deleted_wallets WHERE wallet_id > $1 ORDER BY wallet_id LIMIT $2)
-		ORDER BY wallet_id LIMIT $2`, after, limit)
-	if err != nil {
-		return nil, fmt.Errorf("listing histories: %w", err)
-	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[int64])
-	if err != nil {
-		return nil, fmt.Errorf("listing histories: %w", err)
-	}
-	return ids, nil
-}
