@@ -81,7 +81,7 @@ func (j *job) ceremony(ctx context.Context, p provider.Provider) (done bool, err
 		return j.found(ctx, p)
 	}
 	if r.Wish == store.WishAbort {
-		return j.failed(provider.Errorf(provider.Retryable, provider.ReasonInvalidState, "aborted by %s", r.WishActor))
+		return j.abort(ctx, p)
 	}
 	if r.State == store.Opening {
 		return j.failed(provider.Errorf(provider.InDoubt, provider.ReasonInternal,
@@ -104,7 +104,7 @@ func (j *job) ceremony(ctx context.Context, p provider.Provider) (done bool, err
 	if err := j.verify(p, status, ready); err != nil {
 		return j.failed(attention(store.Mismatch, err))
 	}
-	if err := j.recordPrepared(ctx, status.Fingerprint); err != nil {
+	if err := j.recordPrepared(ctx, status.Fingerprint, false); err != nil {
 		return false, err
 	}
 	j.fresh = true
@@ -112,16 +112,36 @@ func (j *job) ceremony(ctx context.Context, p provider.Provider) (done bool, err
 	return false, nil
 }
 
-// recordPrepared passes the commit point.
-func (j *job) recordPrepared(ctx context.Context, fingerprint string) error {
+// abort gives the attempt up because a person asked for it, unless the vendor
+// uses its set already: then the record was set back, and the wish comes too
+// late.
+func (j *job) abort(ctx context.Context, p provider.Provider) (done bool, err error) {
+	r := j.r
+	switch active, err := j.active(ctx, p); {
+	case err != nil:
+		return j.stay(err)
+	case active == r.PendingShareSet && !p.CoSigned():
+		j.log.Warn("the vendor is ahead of the record", "attempt_id", r.AttemptID, "share_set", active)
+		return false, j.recordPrepared(ctx, "", true)
+	}
+	return j.failed(j.asked())
+}
+
+// asked is the failure of an attempt that a person wanted to end.
+func (j *job) asked() error {
+	return provider.Errorf(provider.Retryable, provider.ReasonInvalidState, "aborted by %s", j.r.WishActor)
+}
+
+// recordPrepared passes the commit point. swapped: the vendor has passed it.
+func (j *job) recordPrepared(ctx context.Context, fingerprint string, swapped bool) error {
 	r := j.r
 	now := j.Store.Now()
 	if err := j.prepared.record(ctx, j.Lease.Epoch(), store.PreparedStep{
-		WalletID: r.Wallet.ID, AttemptID: r.AttemptID, PendingShareSet: r.PendingShareSet, Fingerprint: fingerprint, At: now,
+		WalletID: r.Wallet.ID, AttemptID: r.AttemptID, PendingShareSet: r.PendingShareSet, Fingerprint: fingerprint, At: now, Swapped: swapped,
 	}); err != nil {
 		return err
 	}
-	r.State, r.Fingerprint, r.PreparedAt = store.Prepared, fingerprint, now
+	r.State, r.Fingerprint, r.PreparedAt, r.Wish = store.Prepared, fingerprint, now, ""
 	j.log.Info("prepared", "attempt_id", r.AttemptID, "share_set", r.PendingShareSet)
 	return nil
 }

@@ -211,6 +211,10 @@ func (e *Engine) run(ctx context.Context, r *store.Rotation) {
 				return
 			}
 			*r = *again[0]
+			// What is on record now need not follow from what was known here: our
+			// database may have been set back.
+			j.closeSession()
+			j.fresh = false
 		default:
 			// Nothing can be recorded, so nothing may be done. The rotation stays
 			// ours on record and is picked up again by the next look at it.

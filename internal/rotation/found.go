@@ -57,6 +57,9 @@ func (j *job) sessionLost(ctx context.Context, p provider.Provider, lost error) 
 // state: with a recorded set the attempt is simply given up, without one a set
 // may exist that nobody can name.
 func (j *job) lost(err error) error {
+	if j.r.Wish == store.WishAbort {
+		return j.asked()
+	}
 	if j.r.State == store.Opening {
 		return provider.Errorf(provider.InDoubt, provider.ReasonInternal, "the process ended while the vendor was asked to open: %w", err)
 	}
@@ -101,5 +104,5 @@ func (j *job) ahead(ctx context.Context, active string, lost error) (done bool, 
 		}
 	}
 	j.log.Warn("the vendor is ahead of the record", "attempt_id", r.AttemptID, "share_set", active)
-	return false, j.recordPrepared(ctx, s.Fingerprint)
+	return false, j.recordPrepared(ctx, s.Fingerprint, true)
 }

@@ -90,17 +90,23 @@ type PreparedStep struct {
 	PendingShareSet string
 	Fingerprint     string // of the prepared share; empty where no co-signer is involved
 	At              time.Time
+	// Swapped: the vendor uses the set already, so that a person's wish to give
+	// it up comes too late, and is struck out.
+	Swapped bool
 }
 
 const preparedSQL = `
 UPDATE rotations r
-   SET state = 'prepared', fingerprint = t.fingerprint, prepared_at = t.at, next_check = NULL, error = NULL, error_class = NULL
-  FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[]) t(wallet_id, attempt_id, pending, fingerprint, at)
- WHERE r.wallet_id = ANY (ARRAY[t.wallet_id]) AND r.owner = $1 AND r.wish IS NULL AND r.attempt_id = t.attempt_id AND r.pending_share_set = t.pending
+   SET state = 'prepared', fingerprint = t.fingerprint, prepared_at = t.at, next_check = NULL, error = NULL, error_class = NULL,
+       wish = NULL, wish_actor = NULL
+  FROM unnest($2::bigint[], $3::uuid[], $4::text[], $5::text[], $6::timestamptz[], $7::boolean[])
+       t(wallet_id, attempt_id, pending, fingerprint, at, swapped)
+ WHERE r.wallet_id = ANY (ARRAY[t.wallet_id]) AND r.owner = $1 AND (r.wish IS NULL OR t.swapped) AND r.attempt_id = t.attempt_id AND r.pending_share_set = t.pending
    AND (r.state = 'ceremony' OR (r.state = 'prepared' AND r.fingerprint IS NOT DISTINCT FROM t.fingerprint))
 RETURNING r.wallet_id`
 
-// Prepared enters prepared, unless a person wished otherwise: from here on a rotation only rolls forward.
+// Prepared enters prepared, unless a person wished otherwise in time: from here
+// on a rotation only rolls forward.
 func (s *Store) Prepared(ctx context.Context, owner int64, steps []PreparedStep) (map[int64]bool, error) {
 	steps = inOrder(steps, func(x PreparedStep) int64 { return x.WalletID })
 	return s.step(ctx, "recording the commit point", preparedSQL, owner,
@@ -108,7 +114,8 @@ func (s *Store) Prepared(ctx context.Context, owner int64, steps []PreparedStep)
 		column(steps, func(x PreparedStep) uuid.UUID { return x.AttemptID }),
 		column(steps, func(x PreparedStep) string { return x.PendingShareSet }),
 		column(steps, func(x PreparedStep) *string { return null(x.Fingerprint) }),
-		column(steps, func(x PreparedStep) time.Time { return x.At }))
+		column(steps, func(x PreparedStep) time.Time { return x.At }),
+		column(steps, func(x PreparedStep) bool { return x.Swapped }))
 }
 
 // ParkStep puts a rotation down without leaving its state: nobody works on it
