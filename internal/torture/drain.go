@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -12,6 +13,9 @@ const (
 	// drainTimeout is far above what the slowest wallet takes: an approval that
 	// times out and a few attempts.
 	drainTimeout = 5 * time.Minute
+	// stuckTimeout is for nothing to change at all. The longest wait that ends by
+	// itself is an approval's time-out, a minute here.
+	stuckTimeout = 2 * time.Minute
 	// askedInVain is how often a person asks for a retry before they take drift
 	// for what it is.
 	askedInVain = 3
@@ -23,20 +27,19 @@ func (r *run) drain(ctx context.Context) error {
 	if err := r.box.SetFaults(); err != nil {
 		return err
 	}
-	for _, replica := range r.replicas {
-		if err := r.revive(replica); err != nil {
-			return err
-		}
-	}
 	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
 	if err := r.person.insist(ctx, "ending the schedules", `UPDATE rotation_policies SET schedule = NULL, max_share_age = NULL`); err != nil {
 		return err
 	}
-	if err := r.settle(ctx); err != nil {
-		return err
+	err := r.settle(ctx)
+	if err == nil {
+		err = r.lastRound(ctx)
 	}
-	return r.lastRound(ctx)
+	if errors.Is(err, errUnsettled) {
+		return nil // and on record
+	}
+	return err
 }
 
 // lastRound rotates every wallet once more, but for those that wait for a
@@ -54,9 +57,6 @@ func (r *run) lastRound(ctx context.Context) error {
 		}
 		if err := r.settle(ctx); err != nil {
 			return err
-		}
-		if ctx.Err() != nil {
-			return nil // settle has said so
 		}
 		ended, err := r.generations(ctx)
 		if err != nil {
@@ -116,14 +116,27 @@ const unsettled = `
 			UNION ALL SELECT concat_ws(' ', 'retirements', attention) FROM retirements WHERE NOT wallet_id = ANY ($1)) x
 		 GROUP BY what) y`
 
-// settle waits until nothing is unsettled. What is not in time, is a violation.
+// errUnsettled: what is not settled is a violation, and there is no point in a
+// last round.
+var errUnsettled = errors.New("not settled")
+
+// settle waits until nothing is unsettled ([errUnsettled]).
 func (r *run) settle(ctx context.Context) error {
-	still := "not known"
-	said := time.Now()
+	still, before := "not known", ""
+	begun, said, changed := time.Now(), time.Now(), time.Now()
 	for {
+		for _, replica := range r.replicas {
+			if err := r.revive(replica); err != nil {
+				return err
+			}
+		}
 		adrift, err := r.adrift(ctx)
 		if err == nil {
+			before = still
 			err = r.person.db.QueryRow(ctx, unsettled, adrift).Scan(&still)
+		}
+		if still != before {
+			changed = time.Now()
 		}
 		if err == nil && still == "" {
 			return nil
@@ -135,9 +148,10 @@ func (r *run) settle(ctx context.Context) error {
 			said = time.Now()
 			r.tell("draining: %s", still)
 		}
-		if !pause(ctx, 200*time.Millisecond) {
-			r.accuse("", "not settled within %s: %s (%v)", drainTimeout, still, err)
-			return nil
+		if !pause(ctx, 200*time.Millisecond) || time.Since(changed) > stuckTimeout {
+			r.accuse("", "not settled after %s, of which nothing has changed for %s: %s (%v)",
+				time.Since(begun).Round(time.Second), time.Since(changed).Round(time.Second), still, err)
+			return errUnsettled
 		}
 	}
 }

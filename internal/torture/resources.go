@@ -82,8 +82,11 @@ func (r *run) measure(ctx context.Context) (answered int) {
 func (r *run) measureCalm(ctx context.Context) error {
 	for _, replica := range r.replicas {
 		p := replica.now()
-		if err := p.said.listenOn(); err != nil {
-			return err
+		starting, cancel := context.WithTimeout(ctx, buryTimeout)
+		err := p.until(starting, func() bool { return p.said.address() != "" })
+		cancel()
+		if err != nil {
+			return fmt.Errorf("%s: waiting for its metrics: %w", replica.name, err)
 		}
 		u, err := usageOf(ctx, r.client, p.said.address())
 		if err != nil {
