@@ -155,9 +155,10 @@ CREATE TRIGGER rotations_transition_update AFTER UPDATE OF state ON rotations FO
         ('prepared', 'promoted'), ('prepared', 'waiting'),
         ('failed', 'waiting')))
     EXECUTE FUNCTION rotations_refuse_transition();
--- From prepared nothing ends but by promotion.
+-- Nothing ends but by a commit, or before an attempt: a row that goes while one
+-- is open would take what is known of its pending set along.
 CREATE TRIGGER rotations_transition_delete AFTER DELETE ON rotations FOR EACH ROW
-    WHEN (OLD.state = 'prepared') EXECUTE FUNCTION rotations_refuse_transition();
+    WHEN (OLD.state NOT IN ('waiting', 'promoted')) EXECUTE FUNCTION rotations_refuse_transition();
 
 -- What is still to be done at the vendor about an old share set after the swap,
 -- where there is anything to do. Written in the transaction that records the

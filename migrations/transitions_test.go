@@ -10,11 +10,11 @@ var states = []string{"waiting", "opening", "ceremony", "prepared", "promoted", 
 // next are the allowed transitions; "" is the end of the rotation.
 var next = map[string][]string{
 	"waiting":  {"opening", "failed", ""},
-	"opening":  {"ceremony", "waiting", ""},
-	"ceremony": {"prepared", "waiting", ""},
+	"opening":  {"ceremony", "waiting"},
+	"ceremony": {"prepared", "waiting"},
 	"prepared": {"promoted", "waiting"},
 	"promoted": {""},
-	"failed":   {"waiting", ""},
+	"failed":   {"waiting"},
 }
 
 // enter changes a rotation's state and whatever the other constraints ask for

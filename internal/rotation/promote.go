@@ -37,6 +37,12 @@ func (j *job) promote(ctx context.Context, p provider.Provider) (done bool, err 
 			return j.stay(err)
 		}
 	}
+	// On a full disk an update of this rotation may find room where the swap's
+	// record does not. The co-signer is told after that record: without this one
+	// wallet after the other would be left waiting for its commit.
+	if err := j.Store.Writable(); err != nil {
+		return false, err
+	}
 	started := time.Now()
 	calling, cancel, err := j.call(ctx)
 	if err != nil {

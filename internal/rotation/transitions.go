@@ -10,9 +10,9 @@ const Closed store.State = "closed"
 // every other change; a test compares the two.
 var Transitions = map[store.State][]store.State{
 	store.Waiting:  {store.Opening, store.Failed, Closed},
-	store.Opening:  {store.Ceremony, store.Waiting, Closed},
-	store.Ceremony: {store.Prepared, store.Waiting, Closed},
+	store.Opening:  {store.Ceremony, store.Waiting},
+	store.Ceremony: {store.Prepared, store.Waiting},
 	store.Prepared: {store.Promoted, store.Waiting},
 	store.Promoted: {Closed},
-	store.Failed:   {store.Waiting, Closed},
+	store.Failed:   {store.Waiting},
 }

@@ -121,7 +121,7 @@ func TestOutage(t *testing.T) {
 	}
 	w.same(w.everything(), before, "the record")
 
-	asksNothing := []string{"Close", "Now", "Reconnect"}
+	asksNothing := []string{"Close", "Now", "Reconnect", "Writable"}
 	methods := reflect.TypeFor[*Store]()
 	for i := range methods.NumMethod() {
 		name := methods.Method(i).Name

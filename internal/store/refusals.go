@@ -60,3 +60,8 @@ func (r *refusals) recent() error {
 	}
 	return fmt.Errorf("%w: %w", ErrNoWrites, r.last)
 }
+
+// Writable is [ErrNoWrites] if the database refused a write a short while ago,
+// without asking it. What must not be done unless it can be recorded afterwards
+// is better not begun then.
+func (s *Store) Writable() error { return s.refusals.recent() }

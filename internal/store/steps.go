@@ -242,7 +242,7 @@ WITH w AS (SELECT wallet_id FROM wallet_state WHERE wallet_id = ANY (ARRAY[$2::b
 gone AS (
     DELETE FROM rotations r USING w
      WHERE r.wallet_id = ANY (ARRAY[w.wallet_id]) AND r.owner = $1 AND r.rotation_id = $3
-       AND r.state IN ('waiting', 'failed') AND NOT r.discard_pending
+       AND r.state = 'waiting' AND NOT r.discard_pending
     RETURNING r.wallet_id, r.policy_id, r.tick),
 n AS (
     UPDATE wallet_state s SET eligible_after = greatest(s.eligible_after, gone.tick + interval '1 microsecond') FROM gone
