@@ -72,7 +72,8 @@ func TestGrants(t *testing.T) {
 func TestReading(t *testing.T) {
 	s := migrated(t)
 	views := []string{"share_sets", "policy_status", "wallet_status", "rotation_log", "attention", "share_set_history", "rotation_cycles",
-		"history_heads", "history_verifications", "history_breaks", "deleted_wallets", "rotatord_schema", "rotatord_schema_version"}
+		"history_heads", "history_verifications", "history_breaks", "deleted_wallets", "rotatord_schema", "rotatord_schema_version",
+		"running_policies", "planned_wallets"}
 	state := []string{"rotations", "wallet_state", "policy_state", "retirements", "replicas"}
 	for role, hidden := range map[string][]string{"rotatord_app": nil, "rotatord_operator": state, "rotatord_readonly": state} {
 		s.exec(`SET ROLE ` + role)
