@@ -30,7 +30,7 @@ func TestDatabaseOutage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 4)
 	wallets := r.wallets(r.policy("treasury", "@every 1s"), 4, 1, 1)
-	line := newProxy(t, r.dsn)
+	line := newLead(t, r.dsn)
 	store := r.open(line.dsn)
 	var log heard
 	r.start(r.listening(&log), func(o *Options) { o.Store, o.Config.HeartbeatTimeout = store, 2*time.Second })
@@ -55,15 +55,15 @@ func TestDatabaseOutage(t *testing.T) {
 func TestHangingConnections(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2)
-	line := newProxy(t, r.dsn)
+	line := newLead(t, r.dsn)
 	store := r.open(line.dsn)
 	var log heard
 	r.start(r.listening(&log), func(o *Options) { o.Store, o.Config.HeartbeatTimeout = store, 2*time.Second })
 	// The row is there before the daemon has heard of it.
 	r.eventually("it has signed on", func() bool { return strings.Contains(log.String(), "signed on") })
-	line.freeze()
+	line.Hold()
 	r.eventually("the lease is lost", func() bool { return strings.Contains(log.String(), "lease lost") })
-	line.thaw()
+	line.Release()
 	wallets := r.wallets(r.policy("treasury", "@every 1s"), 2, 1, 1)
 	r.rotated(1, wallets...)
 	r.stop()
@@ -114,7 +114,7 @@ func TestForEach(t *testing.T) {
 func TestStopWithoutADatabase(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 0)
-	line := newProxy(t, r.dsn)
+	line := newLead(t, r.dsn)
 	store := r.open(line.dsn)
 	x := r.start(func(o *Options) { o.Store, o.Config.CallTimeout = store, time.Second })
 	r.eventually("it has signed on", func() bool { return value[int](r, `SELECT count(*) FROM replicas`) == 1 })
@@ -212,17 +212,17 @@ func TestIdleIsQuiet(t *testing.T) {
 	}
 	r.exec(`UPDATE rotation_policies SET paused_reason = 'audit' WHERE name = 'paused'`)
 	r.exec(`INSERT INTO provider_state (provider, hold_until) VALUES ('dynamic', now() + interval '1 hour')`)
-	line := newProxy(t, r.dsn)
+	line := newLead(t, r.dsn)
 	store := r.open(line.dsn)
 	x := r.start(func(o *Options) { o.Store = store })
 	r.eventually("it has looked", func() bool { return x.skipped("paused", SkipPaused) == 4 && x.skipped("held", SkipBreaker) == 4 })
-	before, began := line.statements.Load(), value[time.Time](r, `SELECT clock_timestamp()`)
+	before, began := line.Statements(), value[time.Time](r, `SELECT clock_timestamp()`)
 	const seconds = 4
 	r.eventually("some seconds have passed", func() bool {
 		return value[bool](r, `SELECT clock_timestamp() > $1::timestamptz + $2 * interval '1 second'`, began, seconds)
 	})
 	// A look a second, and five heartbeats and looks for the dead each.
-	if n := line.statements.Load() - before; n < seconds*2 || n > seconds*50 {
+	if n := line.Statements() - before; n < seconds*2 || n > seconds*50 {
 		t.Errorf("%d statements in %d idle seconds", n, seconds)
 	}
 }

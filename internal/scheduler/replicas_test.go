@@ -107,7 +107,7 @@ func TestTakeover(t *testing.T) {
 	wallets := r.wallets(id, 16, 1, 1)
 	r.ticked(id, time.Hour, 10*time.Second)
 	r.breaks(faults.Fault{Operation: "cosigner.ceremony", Kind: faults.Latency, Delay: 300 * time.Millisecond})
-	line := newProxy(t, r.dsn)
+	line := newLead(t, r.dsn)
 	store := r.open(line.dsn)
 	quick := func(o *Options) {
 		o.Config.HeartbeatTimeout, o.Config.CallTimeout, o.Config.Workers = 2*time.Second, time.Second, 4

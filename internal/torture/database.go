@@ -10,6 +10,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/rotatord/rotatord/internal/line"
 	"github.com/rotatord/rotatord/internal/pgdev"
 	"github.com/rotatord/rotatord/migrations"
 )
@@ -23,7 +24,7 @@ type database struct {
 	copies           int      // standbys made so far; each has a name of its own
 
 	mu    sync.Mutex
-	lines []*proxy
+	lines []*line.Line
 }
 
 // startDatabase brings up both servers and a database with the schema in it.
@@ -58,18 +59,18 @@ func (d *database) start(ctx context.Context) error {
 	return d.copy(ctx)
 }
 
-// line is a new way to the primary, with the DSN to go it.
-func (d *database) line() (*proxy, string, error) {
-	p, err := newProxy()
+// lead is a new way to the primary, with the DSN to go it.
+func (d *database) lead() (*line.Line, string, error) {
+	p, err := line.New("")
 	if err != nil {
 		return nil, "", err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	p.point(address(d.primary))
+	p.Point(address(d.primary))
 	d.lines = append(d.lines, p)
 	at := *d.dsn
-	at.Host = p.address()
+	at.Host = p.Address()
 	return p, at.String(), nil
 }
 
@@ -123,8 +124,8 @@ func (d *database) point(target string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, p := range d.lines {
-		p.point(target)
-		p.cut()
+		p.Point(target)
+		p.Cut()
 	}
 }
 
@@ -132,7 +133,7 @@ func (d *database) close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, p := range d.lines {
-		p.close()
+		p.Close()
 	}
 	var errs []error
 	for _, s := range []*pgdev.Server{d.standby, d.primary} {

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/rotatord/rotatord/internal/line"
 )
 
 // replica is one daemon, which is started again each time that it has ended.
@@ -19,8 +21,8 @@ type replica struct {
 	config  string // path
 	command func(config string) *exec.Cmd
 	nursery *nursery
-	line    *proxy // to the database
-	door    *door  // to vendors and co-signer
+	line    *line.Line // to the database
+	door    *door      // to vendors and co-signer
 
 	mu        sync.Mutex
 	processes []*process // the last one may be running

@@ -43,7 +43,8 @@ type signOn struct {
 	at    time.Time
 }
 
-type line struct {
+// utterance is a line of the log.
+type utterance struct {
 	Time     time.Time `json:"time"`
 	Message  string    `json:"msg"`
 	Epoch    int64     `json:"epoch"`
@@ -78,7 +79,7 @@ func (s *speech) listenOn() error {
 }
 
 func (s *speech) hear(text []byte) {
-	var l line
+	var l utterance
 	if json.Unmarshal(text, &l) != nil {
 		for _, cry := range []string{"panic: ", "fatal error: ", "WARNING: DATA RACE"} {
 			if bytes.Contains(text, []byte(cry)) {

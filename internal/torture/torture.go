@@ -114,7 +114,7 @@ func (r *run) start(ctx context.Context) (err error) {
 		return fmt.Errorf("starting the sandbox: %w", err)
 	}
 	r.before = r.box.State()
-	_, dsn, err := r.database.line()
+	_, dsn, err := r.database.lead()
 	if err != nil {
 		return err
 	}
@@ -140,7 +140,7 @@ func (r *run) start(ctx context.Context) (err error) {
 }
 
 func (r *run) addReplica(name string) error {
-	line, dsn, err := r.database.line()
+	line, dsn, err := r.database.lead()
 	if err != nil {
 		return err
 	}

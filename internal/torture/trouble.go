@@ -27,11 +27,11 @@ func (r *run) breakReplica(ctx context.Context, random *rand.Rand, replica *repl
 		case zombies:
 			what, err = r.bury(ctx, replica)
 		case partitions:
-			replica.line.hold()
+			replica.line.Hold()
 			pause(ctx, heartbeatTimeout+callTimeout+between(random, 0, 3*time.Second))
-			replica.line.release()
+			replica.line.Release()
 		case databaseCuts:
-			replica.line.cut()
+			replica.line.Cut()
 		case vendorCuts:
 			err = replica.door.cut()
 		}

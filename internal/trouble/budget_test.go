@@ -3,13 +3,12 @@ package trouble
 import (
 	"runtime"
 	"strings"
-	"sync/atomic"
-	"testing"
 	"time"
 
 	dto "github.com/prometheus/client_model/go"
 
 	"github.com/rotatord/rotatord/internal/config"
+	"github.com/rotatord/rotatord/internal/line"
 )
 
 // What a daemon may use, by its configuration.
@@ -18,12 +17,12 @@ const (
 	// waits on, and the two that dial and watch a dial.
 	perRotation = 5
 	// kept goroutines of a connection that answers, in use or not: reading and
-	// writing here, those of the proxy, and two of the sandbox, which is of this
+	// writing here, those of the line, and two of the sandbox, which is of this
 	// process.
-	kept = 2 + relayed + 2
+	kept = 2 + line.Goroutines + 2
 	// perConnection to the database: the one that watches for a call's end, and
-	// those of the proxy in between.
-	perConnection = 1 + relayed
+	// those of the line in between.
+	perConnection = 1 + line.Goroutines
 	// looks in a second, without anything to do: lookInterval, and once more for
 	// what wakes the dispatcher.
 	looksPerSecond = 2
@@ -72,8 +71,8 @@ type usage struct {
 
 // watch begins to count.
 func (r *rig) watch(idle int, idleHeap uint64) *usage {
-	return &usage{r: r, since: time.Now(), idle: idle, idleHeap: idleHeap, statements: r.database.statements.Load(),
-		connected: r.database.accepted.Load(), vendor: r.vendor.accepted.Load(), cosigner: r.cosigner.accepted.Load(), requests: r.asked()}
+	return &usage{r: r, since: time.Now(), idle: idle, idleHeap: idleHeap, statements: r.database.Statements(),
+		connected: r.database.Accepted(), vendor: r.vendor.Accepted(), cosigner: r.cosigner.Accepted(), requests: r.asked()}
 }
 
 // asked is how many requests the sandbox has had.
@@ -123,7 +122,7 @@ func (u *usage) wantSmall(more int) {
 func (u *usage) wantCalm(attemptsPerSecond float64) {
 	u.r.t.Helper()
 	took := u.seconds()
-	did := float64(u.r.database.statements.Load() - u.statements)
+	did := float64(u.r.database.Statements() - u.statements)
 	beats := took / u.r.cfg.Scheduler.HeartbeatInterval.Seconds()
 	if most := (took+1)*(looksPerSecond*perLook+attemptsPerSecond*perEnd) + 10*beats; did > most {
 		u.r.t.Errorf("%.0f statements in %.1f s, want at most %.0f", did, took, most)
@@ -204,20 +203,4 @@ func (r *rig) settled() (idle int, idleHeap uint64) {
 	r.t.Helper()
 	eventually(r.t, "the daemon has signed on", func() bool { return ask[int64](r, `SELECT count(*) FROM replicas`) == 1 })
 	return goroutines(), heap()
-}
-
-func TestCounter(t *testing.T) {
-	c := &counter{statements: new(atomic.Int64)}
-	startup := []byte{0, 0, 0, 8, 4, 210, 22, 47}
-	query := append([]byte{'Q', 0, 0, 0, 6}, "S\x00"...)
-	sync := []byte{'S', 0, 0, 0, 4}
-	all := append(append(append([]byte{}, startup...), query...), sync...)
-	for _, b := range all { // byte by byte
-		if _, err := c.Write([]byte{b}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if n := c.statements.Load(); n != 2 {
-		t.Errorf("counted %d statements, want 2", n)
-	}
 }

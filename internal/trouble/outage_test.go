@@ -111,7 +111,7 @@ func TestDatabaseDown(t *testing.T) {
 	asked := r.asked()
 	u.until("all work in hand has ended", func() bool { return strings.Contains(r.log.String(), "signing on failed") })
 	took := u.seconds()
-	tries := float64(r.database.accepted.Load() - u.connected)
+	tries := float64(r.database.Accepted() - u.connected)
 	// Steps that were under way are tried for a while, the rest goes on at a calm
 	// pace; heartbeats, and the search for dead replicas, at theirs.
 	steps := (min(took, recordTimeout.Seconds()) + 1) * (recorders + retiring) / recordRetry.Seconds()
@@ -125,7 +125,7 @@ func TestDatabaseDown(t *testing.T) {
 	calm := r.watch(idle, idleHeap)
 	calm.until("it stays away", func() bool { return calm.seconds() > outage.Seconds() })
 	r.wantUnready("the database does not answer")
-	tries, most = float64(r.database.accepted.Load()-calm.connected), dials*(calm.seconds()+1)*2
+	tries, most = float64(r.database.Accepted()-calm.connected), dials*(calm.seconds()+1)*2
 	if tries > most {
 		t.Errorf("%.0f connections were tried in %.1f s without work, want at most %.0f", tries, calm.seconds(), most)
 	}

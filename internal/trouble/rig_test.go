@@ -17,12 +17,24 @@ import (
 
 	"github.com/rotatord/rotatord/internal/app"
 	"github.com/rotatord/rotatord/internal/config"
+	"github.com/rotatord/rotatord/internal/line"
 	"github.com/rotatord/rotatord/internal/pgdev/pgtest"
 	"github.com/rotatord/rotatord/internal/sandbox"
 	"github.com/rotatord/rotatord/internal/store"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(pgtest.Around(m)) }
+
+// newLine takes the place of whoever is at a URL, and returns its own.
+func newLine(t *testing.T, at string) (*line.Line, string) {
+	t.Helper()
+	l, through, err := line.To(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(l.Close)
+	return l, through
+}
 
 // patience is far above what anything here takes on a busy machine.
 const patience = 2 * time.Minute
@@ -73,7 +85,7 @@ type rig struct {
 	url     string
 	browser *http.Client
 
-	database, vendor, cosigner *proxy
+	database, vendor, cosigner *line.Line
 
 	before int    // goroutines before there was a daemon
 	stop   func() // ends the daemon and waits for it
@@ -106,10 +118,10 @@ func newRig(t *testing.T, dsn string, o sandbox.Options) *rig {
 	t.Cleanup(func() { r.people.Close(context.Background()) })
 
 	var databaseURL, vendorURL, cosignerURL string
-	r.database, databaseURL = newProxy(t, login(t, dsn, "rotatord_app"))
-	r.vendor, vendorURL = newProxy(t, base)
+	r.database, databaseURL = newLine(t, login(t, dsn, "rotatord_app"))
+	r.vendor, vendorURL = newLine(t, base)
 	info := r.box.Info(base)
-	r.cosigner, cosignerURL = newProxy(t, info.Cosigner.URL)
+	r.cosigner, cosignerURL = newLine(t, info.Cosigner.URL)
 	info = r.box.Info(vendorURL)
 
 	c := config.Default()

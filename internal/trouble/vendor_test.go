@@ -22,14 +22,14 @@ func TestVendorHangs(t *testing.T) {
 	idle, idleHeap := r.settled()
 	r.rotating()
 
-	r.vendor.hang()
+	r.vendor.Hang()
 	u := r.watch(idle, idleHeap)
 	// Three rounds of every worker, so that what is not let go of adds up.
 	rounds := int64(3 * r.cfg.Scheduler.Workers)
-	u.until("calls hang, time and again", func() bool { return r.vendor.accepted.Load() >= u.vendor+rounds })
+	u.until("calls hang, time and again", func() bool { return r.vendor.Accepted() >= u.vendor+rounds })
 	u.wantSmall(beside)
 	u.wantCalm(hanging(r.cfg))
-	calls := float64(r.vendor.accepted.Load() - u.vendor)
+	calls := float64(r.vendor.Accepted() - u.vendor)
 	if most := (u.seconds()/r.cfg.Rotation.CallTimeout.Seconds() + 2) * float64(r.cfg.Scheduler.Workers); calls > most {
 		t.Errorf("%.0f calls in %.1f s, want at most %.0f", calls, u.seconds(), most)
 	}
@@ -39,7 +39,7 @@ func TestVendorHangs(t *testing.T) {
 	}
 	r.wantSigning()
 
-	r.vendor.pass()
+	r.vendor.Pass()
 	r.further(1, "the fleet goes on by itself")
 	r.wantWhole()
 }
@@ -51,10 +51,10 @@ func TestCoSignerHangs(t *testing.T) {
 	idle, idleHeap := r.settled()
 	r.rotating()
 
-	r.cosigner.hang()
+	r.cosigner.Hang()
 	u := r.watch(idle, idleHeap)
 	rounds := int64(3 * r.cfg.Scheduler.Workers)
-	u.until("calls hang, time and again", func() bool { return r.cosigner.accepted.Load() >= u.cosigner+rounds })
+	u.until("calls hang, time and again", func() bool { return r.cosigner.Accepted() >= u.cosigner+rounds })
 	u.wantSmall(beside)
 	u.wantCalm(hanging(r.cfg))
 	r.wantReady()
@@ -62,7 +62,7 @@ func TestCoSignerHangs(t *testing.T) {
 		t.Error("no metric tells of the co-signer")
 	}
 
-	r.cosigner.pass()
+	r.cosigner.Pass()
 	r.further(1, "the fleet goes on by itself")
 	r.wantWhole()
 }

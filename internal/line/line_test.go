@@ -1,12 +1,16 @@
-package torture
+package line
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"net"
 	"testing"
 	"time"
 )
+
+// patience is far above what anything here takes.
+const patience = 30 * time.Second
 
 // echo answers each line with its name and the line.
 func echo(t *testing.T, name string) (address string) {
@@ -33,16 +37,16 @@ func echo(t *testing.T, name string) (address string) {
 	return l.Addr().String()
 }
 
-// client is a connection through the proxy.
+// client is a connection through the line.
 type client struct {
 	t *testing.T
 	net.Conn
 	lines *bufio.Reader
 }
 
-func dial(t *testing.T, p *proxy) *client {
+func dial(t *testing.T, p *Line) *client {
 	t.Helper()
-	c, err := net.Dial("tcp", p.address())
+	c, err := net.Dial("tcp", p.Address())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +57,7 @@ func dial(t *testing.T, p *proxy) *client {
 // ask sends a line and returns the answer; empty: the connection is broken.
 func (c *client) ask(line string) string {
 	c.t.Helper()
-	if err := c.SetDeadline(time.Now().Add(longest)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 		c.t.Fatal(err)
 	}
 	if _, err := fmt.Fprintln(c, line); err != nil {
@@ -66,25 +70,25 @@ func (c *client) ask(line string) string {
 	return answer
 }
 
-func TestProxy(t *testing.T) {
-	p, err := newProxy()
+func TestLine(t *testing.T) {
+	p, err := New("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer p.close()
+	defer p.Close()
 	if got := dial(t, p).ask("hello"); got != "" {
 		t.Errorf("nobody is there, and answers %q", got)
 	}
-	p.point(echo(t, "a"))
+	p.Point(echo(t, "a"))
 	first := dial(t, p)
 	if got := first.ask("hello"); got != "a hello\n" {
 		t.Errorf("got %q", got)
 	}
-	p.point(echo(t, "b"))
+	p.Point(echo(t, "b"))
 	if got := first.ask("still"); got != "a still\n" {
 		t.Errorf("a connection that was there has moved: %q", got)
 	}
-	p.cut()
+	p.Cut()
 	if got := first.ask("cut"); got != "" {
 		t.Errorf("a cut connection answers %q", got)
 	}
@@ -93,8 +97,8 @@ func TestProxy(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 
-	p.hold()
-	p.hold() // twice is once
+	p.Hold()
+	p.Hold() // twice is once
 	answered := make(chan string, 1)
 	go func() { answered <- second.ask("slow") }()
 	select {
@@ -102,14 +106,35 @@ func TestProxy(t *testing.T) {
 		t.Errorf("got %q through a line that is held", got)
 	case <-time.After(100 * time.Millisecond):
 	}
-	p.release()
-	p.release()
+	p.Release()
+	p.Release()
 	if got := <-answered; got != "b slow\n" {
 		t.Errorf("after the release: %q", got)
 	}
 
-	p.hold()
-	p.close() // what is held does not keep it
+	p.Hang()
+	if got := second.ask("hang"); got != "" {
+		t.Errorf("a connection of before answers %q", got)
+	}
+	third := dial(t, p)
+	if err := third.SetReadDeadline(time.Now().Add(100 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	var late net.Error
+	if _, err := third.Read(make([]byte, 1)); !errors.As(err, &late) || !late.Timeout() {
+		t.Errorf("a line that hangs: %v", err)
+	}
+	p.Pass()
+	second = dial(t, p)
+	if got := second.ask("hello"); got != "b hello\n" {
+		t.Errorf("got %q", got)
+	}
+	if n := p.Accepted(); n != 5 {
+		t.Errorf("%d connections were made", n)
+	}
+
+	p.Hold()
+	p.Close() // what is held does not keep it
 	if got := second.ask("closed"); got != "" {
 		t.Errorf("a closed line answers %q", got)
 	}
