@@ -183,11 +183,7 @@ func (d *dispatcher) judge(ctx context.Context, row store.Policy) error {
 	if err != nil {
 		return err
 	}
-	verdict := Judge(Row{ID: row.ID, Name: row.Name, Schedule: row.Schedule, Timezone: row.Timezone,
-		RunWindow: row.RunWindow, Spread: &row.Spread, MaxShareAge: row.MaxShareAge, Canary: row.Canary,
-		MaxConcurrent: row.MaxConcurrent, MaxPerMinute: row.MaxPerMinute, MaxAttempts: row.MaxAttempts,
-		FailureBudget: row.FailureBudget, Enabled: row.Enabled, PausedReason: row.PausedReason, Version: row.Version,
-	}, wallets, Rules{MinInterval: d.Config.MinInterval})
+	verdict := Judge(rowOf(row), wallets, Rules{MinInterval: d.Config.MinInterval})
 	out := store.Verdict{PolicyID: row.ID, Version: row.Version, Warnings: verdict.Warnings}
 	if verdict.Err != nil {
 		out.Error = verdict.Err.Error()
@@ -232,14 +228,7 @@ func sameTicks(a, b *Spec) bool {
 func (d *dispatcher) announce(ctx context.Context, p *policy) error {
 	var runs []time.Time
 	if p.runs && !p.spec.ByHand() {
-		at := d.Store.Now()
-		for range nextRuns {
-			at = p.spec.Schedule.Next(at, p.row.ScheduleSince)
-			if at.IsZero() {
-				break
-			}
-			runs = append(runs, at.UTC())
-		}
+		runs = p.spec.Schedule.Upcoming(d.Store.Now(), p.row.ScheduleSince, nextRuns)
 	}
 	return d.Store.SetNextRuns(ctx, p.row.ID, runs)
 }

@@ -36,37 +36,42 @@ type Policy struct {
 	JudgedVersion  int64
 }
 
-// interval is read in microseconds: a month of SQL is 30 days, as in
+// policyColumns are those of Policy, of a row p and what the daemon keeps of it,
+// s. interval is read in microseconds: a month of SQL is 30 days, as in
 // PostgreSQL's own arithmetic.
-const policySQL = `
-SELECT p.id, p.name, p.schedule, p.timezone,
+const policyColumns = `p.id, p.name, p.schedule, p.timezone,
        (extract(epoch FROM p.run_window) * 1e6)::bigint, (extract(epoch FROM p.spread) * 1e6)::bigint, p.canary,
        (extract(epoch FROM p.max_share_age) * 1e6)::bigint, p.max_concurrent, p.max_per_minute, p.max_attempts,
        p.failure_budget, p.enabled, p.paused_reason, p.version,
-       coalesce(s.running_version, 0), s.running_spec, s.schedule_since, s.tick, s.judged_version
-  FROM rotation_policies p JOIN policy_state s ON s.policy_id = p.id
- ORDER BY p.id`
+       coalesce(s.running_version, 0), s.running_spec, s.schedule_since, s.tick, s.judged_version`
+
+// scan reads policyColumns, and more behind them.
+func (p *Policy) scan(row pgx.CollectableRow, more ...any) error {
+	var window, spread, age *int64
+	var tick *time.Time
+	err := row.Scan(append([]any{&p.ID, &p.Name, &p.Schedule, &p.Timezone, &window, &spread, &p.Canary, &age,
+		&p.MaxConcurrent, &p.MaxPerMinute, &p.MaxAttempts, &p.FailureBudget, &p.Enabled, &p.PausedReason, &p.Version,
+		&p.RunningVersion, &p.RunningSpec, &p.ScheduleSince, &tick, &p.JudgedVersion}, more...)...)
+	p.RunWindow, p.MaxShareAge = microseconds(window), microseconds(age)
+	if d := microseconds(spread); d != nil {
+		p.Spread = *d
+	}
+	if tick != nil {
+		p.Tick = *tick
+	}
+	return err
+}
 
 // Policies reads all policies.
 func (s *Store) Policies(ctx context.Context) ([]Policy, error) {
-	rows, err := s.pool.Query(ctx, policySQL)
+	rows, err := s.pool.Query(ctx, `SELECT `+policyColumns+`
+		  FROM rotation_policies p JOIN policy_state s ON s.policy_id = p.id ORDER BY p.id`)
 	if err != nil {
 		return nil, fmt.Errorf("reading the policies: %w", err)
 	}
 	policies, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Policy, error) {
 		var p Policy
-		var window, spread, age *int64
-		var tick *time.Time
-		err := row.Scan(&p.ID, &p.Name, &p.Schedule, &p.Timezone, &window, &spread, &p.Canary, &age,
-			&p.MaxConcurrent, &p.MaxPerMinute, &p.MaxAttempts, &p.FailureBudget, &p.Enabled, &p.PausedReason, &p.Version,
-			&p.RunningVersion, &p.RunningSpec, &p.ScheduleSince, &tick, &p.JudgedVersion)
-		p.RunWindow, p.MaxShareAge = microseconds(window), microseconds(age)
-		if d := microseconds(spread); d != nil {
-			p.Spread = *d
-		}
-		if tick != nil {
-			p.Tick = *tick
-		}
+		err := p.scan(row)
 		return p, err
 	})
 	if err != nil {
