@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // TestPlannedPolicies: a login that may only read sees the same policies as the
@@ -45,7 +47,9 @@ func TestPlannedPolicies(t *testing.T) {
 		w.ok(err)
 		for _, p := range theirs {
 			if p.ID == mine.ID {
-				w.same(fmt.Sprintf("%+v", mine.Policy), fmt.Sprintf("%+v", p), "policy %s", p.Name)
+				if diff := cmp.Diff(p, mine.Policy); diff != "" {
+					t.Errorf("policy %s (-daemon +plan):\n%s", p.Name, diff)
+				}
 			}
 		}
 	}
