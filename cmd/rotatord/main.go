@@ -8,5 +8,5 @@ import (
 
 func main() {
 	ctx, signals := catchSignals(context.Background())
-	os.Exit(execute(ctx, &cli{stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv, signals: signals}, os.Args[1:]))
+	os.Exit(execute(ctx, &cli{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, lookupEnv: os.LookupEnv, signals: signals}, os.Args[1:]))
 }

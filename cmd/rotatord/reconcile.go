@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
-	"os/user"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -93,19 +91,10 @@ func settleReconcile(o *app.ReconcileOptions) error {
 		return errors.New("--wallet and --from-wallet both say which wallets: give one")
 	}
 	if o.Apply && o.Actor == "" {
-		name, host := "unknown", "unknown-host"
-		if u, err := user.Current(); err == nil {
-			name = u.Username
-		}
-		if h, err := os.Hostname(); err == nil {
-			host = h
-		}
-		o.Actor = defaultActor(name, host)
+		o.Actor = thisPerson()
 	}
 	return nil
 }
-
-func defaultActor(user, host string) string { return user + "@" + host }
 
 // reconcileVerdict is the exit code.
 func reconcileVerdict(ctx context.Context, sum *app.Reconciliation, err error) error {

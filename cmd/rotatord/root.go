@@ -18,6 +18,7 @@ const (
 
 // cli is what all commands share.
 type cli struct {
+	stdin          io.Reader // nil: nobody can be asked
 	stdout, stderr io.Writer
 	lookupEnv      func(string) (string, bool)
 	signals        *signals // nil in tests
@@ -109,7 +110,7 @@ Exit codes: 0 it worked, 1 it failed, 2 wrong use or a bad configuration.`,
 	}
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.AddCommand(newServe(c), newMigrate(c), newValidate(c), newWallets(c), newReconcile(c), newVerifyHistory(c), newExport(c), newSandbox(c), newDemo(c), newVersion(c))
+	root.AddCommand(newServe(c), newMigrate(c), newValidate(c), newWallets(c), newReconcile(c), newRotate(c), newPause(c), newResume(c), newRetry(c), newAbort(c), newDiscard(c), newVerifyHistory(c), newExport(c), newSandbox(c), newDemo(c), newVersion(c))
 	root.AddCommand(newTorture(c)) // hidden
 	root.SetHelpCommand(newHelp())
 	settle(root.Commands())

@@ -144,7 +144,7 @@ func TestWalletsSyncThatCannot(t *testing.T) {
 	}{
 		"the daemon's login": {sync(t.Context()), 1, "it takes a member of the role rotatord_operator; give --database-url"},
 		"no such policy":     {sync(t.Context(), "--policy", "none"), 2, `there is no such policy: "none"`},
-		"never migrated":     {sync(t.Context(), "--database-url", empty), 1, "wallets"},
+		"never migrated":     {sync(t.Context(), "--database-url", empty), 1, "run rotatord migrate"},
 		"no database":        {sync(t.Context(), "--database-url", "postgres://me:s3cret@127.0.0.1:1/x"), 1, "PostgreSQL at 127.0.0.1:1 does not let me in"},
 		"no vendor":          {sync(ended), 1, "listing the vaults of cobo"},
 	} {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/rotatord/rotatord/internal/provider"
+	"github.com/rotatord/rotatord/migrations"
 )
 
 var (
@@ -23,7 +24,8 @@ var (
 // the daemon may not.
 type Operator struct{ conn *pgx.Conn }
 
-// ConnectOperator logs in as a member of rotatord_operator.
+// ConnectOperator logs in as a member of rotatord_operator, and checks that the
+// schema suits.
 func ConnectOperator(ctx context.Context, dsn string) (*Operator, error) {
 	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
@@ -35,7 +37,12 @@ func ConnectOperator(ctx context.Context, dsn string) (*Operator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting as operator: %w", err)
 	}
-	return &Operator{conn}, nil
+	o := &Operator{conn}
+	if err := migrations.Check(ctx, conn); err != nil {
+		o.Close(ctx)
+		return nil, err
+	}
+	return o, nil
 }
 
 // Close logs out.
