@@ -73,9 +73,10 @@ CREATE TABLE cycle_counters (
 ) WITH (fillfactor = 20);
 
 -- An epoch is given out once and never again: who was given up for dead comes
--- back under a new one, and what it wrote under the old one finds no row.
+-- back under a new one, and what it wrote under the old one finds no row. The
+-- daemon draws it: a sequence is set back by a failover that loses commits.
 CREATE TABLE replicas (
-    epoch      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    epoch      bigint PRIMARY KEY,
     id         text NOT NULL,                               -- host and process, for people
     version    text NOT NULL,
     started_at timestamptz NOT NULL DEFAULT now(),

@@ -126,7 +126,7 @@ var attempts = []attempt{
 	{object: "cycle_counters.cycle_counters_pkey",
 		sql: `INSERT INTO cycle_counters (policy_id, tick, owner) VALUES (1, '2026-01-01', 1), (1, '2026-01-01', 1)`},
 	{object: "replicas.replicas_pkey",
-		sql: `INSERT INTO replicas (epoch, id, version) OVERRIDING SYSTEM VALUE VALUES (7, 'a', 'v'), (7, 'b', 'v')`},
+		sql: `INSERT INTO replicas (epoch, id, version) VALUES (7, 'a', 'v'), (7, 'b', 'v')`},
 	{object: "reconcile_state.reconcile_state_pkey", sql: `INSERT INTO reconcile_state DEFAULT VALUES`},
 	{object: "reconcile_state.reconcile_state_one_row", sql: `INSERT INTO reconcile_state (id) VALUES (false)`},
 	{object: "reconcile_state.reconcile_state_owner_of_a_walk", sql: `UPDATE reconcile_state SET owner = 1`},

@@ -176,7 +176,7 @@ func TestMigrateWithoutCreateRole(t *testing.T) {
 	if err := migrations.Check(t.Context(), daemon); err != nil {
 		t.Fatal(err)
 	}
-	daemon.exec(`INSERT INTO replicas (id, version) VALUES ('a', 'v')`)
+	daemon.exec(`INSERT INTO replicas (epoch, id, version) VALUES (7, 'a', 'v')`)
 	// And an operator's edits go through triggers that belong to schema_login.
 	super.exec(`CREATE ROLE alice LOGIN IN ROLE rotatord_operator`)
 	alice := connect(t, withUser(t, dsn, "alice"))

@@ -20,12 +20,12 @@ var ErrGivenUp = errors.New("this replica was given up for dead")
 const epochs = 1 << 53
 
 // Register adds a replica and returns its epoch, which is never given out
-// again. It is drawn at random and not from the table's sequence: a failover
-// or a restore sets that back, and would give out the epoch of a replica that
-// lives and has lost its row.
+// again. It is drawn at random and not from a sequence: a failover or a restore
+// sets that back, and would give out the epoch of a replica that lives and has
+// lost its row.
 func (s *Store) Register(ctx context.Context, id, version string) (epoch int64, err error) {
 	epoch = 1 + rand.Int64N(epochs-1)
-	if _, err := s.pool.Exec(ctx, `INSERT INTO replicas (epoch, id, version) OVERRIDING SYSTEM VALUE VALUES ($1, $2, $3)`,
+	if _, err := s.pool.Exec(ctx, `INSERT INTO replicas (epoch, id, version) VALUES ($1, $2, $3)`,
 		epoch, id, version); err != nil {
 		return 0, fmt.Errorf("registering this replica: %w", err)
 	}
