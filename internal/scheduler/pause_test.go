@@ -37,6 +37,65 @@ func TestPauses(t *testing.T) {
 	}
 }
 
+// TestPausesUnderWay: whatever is paused, a rotation past prepared is finished,
+// and one before it is parked with nothing left open, also when its attempt fails
+// only in the pause. Both go on after it.
+func TestPausesUnderWay(t *testing.T) {
+	for _, c := range []struct{ name, pause, resume string }{
+		{"wallet", `UPDATE wallets SET paused_reason = 'audit'`, `UPDATE wallets SET paused_reason = NULL`},
+		{"policy", `UPDATE rotation_policies SET paused_reason = 'audit'`, `UPDATE rotation_policies SET paused_reason = NULL`},
+		{"provider", `UPDATE rotation_control SET paused_providers = '{dynamic}'`, `UPDATE rotation_control SET paused_providers = '{}'`},
+		{"everything", `UPDATE rotation_control SET paused = true, reason = 'audit'`, `UPDATE rotation_control SET paused = false`},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, 3)
+			id := r.policy("treasury", "@every 1h", "max_attempts", 1000)
+			w := r.wallets(id, 3, 1, 1)
+			external := func(i int) string { return value[string](r, `SELECT external_id FROM wallets WHERE id = $1`, w[i]) }
+			r.ticked(id, time.Hour, 10*time.Second)
+			r.breaks(faults.Fault{Operation: "dynamic.locations", Kind: faults.Status, Status: 503, Wallet: external(0)},
+				faults.Fault{Operation: "dynamic.refresh", Kind: faults.Status, Status: 503, Wallet: external(1)},
+				faults.Fault{Operation: "cosigner.ceremony", Kind: faults.Latency, Delay: 3 * time.Second, Wallet: external(2)},
+				faults.Fault{Operation: "cosigner.ceremony", Kind: faults.Status, Status: 503, Wallet: external(2)})
+			r.start()
+			states := func() string {
+				return value[string](r, `SELECT coalesce(string_agg(state, ' ' ORDER BY wallet_id), '') FROM rotations WHERE state <> 'waiting' OR error IS NOT NULL`)
+			}
+			r.eventually("one is prepared, one has failed, one is in its ceremony", func() bool { return states() == "prepared waiting ceremony" })
+			r.exec(c.pause)
+			// No backoff of this rig is so long.
+			parked := func(i int) bool {
+				return value[bool](r, `SELECT owner IS NULL AND state = 'waiting' AND coalesce(next_check > clock_timestamp() + interval '2 s', false) FROM rotations WHERE wallet_id = $1`, w[i])
+			}
+			r.eventually("the one that failed is parked", func() bool { return parked(1) })
+			if got := value[string](r, `SELECT state FROM rotations WHERE wallet_id = $1`, w[2]); got != "ceremony" {
+				t.Fatalf("the ceremony was over before the pause: %s", got)
+			}
+			r.breaks()
+			r.rotated(1, w[0])
+			r.eventually("the one whose ceremony failed in the pause is parked", func() bool { return parked(2) })
+			looked := value[time.Time](r, `SELECT min(next_check) FROM rotations`)
+			attempts := value[int](r, `SELECT sum(attempt) FROM rotations`)
+			r.never("an attempt was begun in a pause", func() bool { return value[int](r, `SELECT sum(attempt) FROM rotations`) != attempts },
+				"both were looked at again", func() bool { return value[time.Time](r, `SELECT min(next_check) FROM rotations`).After(looked.Add(pausedLook)) })
+			if got := value[string](r, `SELECT coalesce(string_agg(wallet_id || ' ' || state, ', ' ORDER BY wallet_id), '') FROM rotations`); got != "2 waiting, 3 waiting" {
+				t.Errorf("in the pause there are: %s", got)
+			}
+			for _, x := range r.sandbox.State() {
+				if want := map[string]int{external(0): 1}[x.ID]; x.Generation != want || !x.CanSign || x.OldShareSigns {
+					t.Errorf("in the pause: %+v, want generation %d", x, want)
+				}
+			}
+			r.exec(c.resume)
+			r.rotated(1, w...)
+			r.settled()
+			r.healthy()
+			r.oncePerTick()
+		})
+	}
+}
+
 // Wallets that a walk passed over because their provider was paused are walked
 // again at the first look after the pause, not some time later.
 func TestResumedProviderIsSweptAtOnce(t *testing.T) {
