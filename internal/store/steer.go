@@ -49,15 +49,15 @@ func (o *Operator) Pause(ctx context.Context, s Scope, actor, reason string) (ch
 	switch {
 	case s.WalletID != 0:
 		// Nothing else keeps who edited a wallet.
-		return o.edit(ctx, actor, `UPDATE wallets SET paused_reason = $2::text || ' (' || $3::text || ')' WHERE id = $1 AND paused_reason IS NULL`, s.WalletID, reason, actor)
+		return o.edit(ctx, actor, reason, `UPDATE wallets SET paused_reason = $2::text || ' (' || $3::text || ')' WHERE id = $1 AND paused_reason IS NULL`, s.WalletID, reason, actor)
 	case s.PolicyID != 0:
-		return o.edit(ctx, actor, `UPDATE rotation_policies SET paused_reason = $2 WHERE id = $1 AND paused_reason IS NULL`, s.PolicyID, reason)
+		return o.edit(ctx, actor, reason, `UPDATE rotation_policies SET paused_reason = $2 WHERE id = $1 AND paused_reason IS NULL`, s.PolicyID, reason)
 	case s.Provider != "":
-		return o.edit(ctx, actor, `
+		return o.edit(ctx, actor, reason, `
 			UPDATE rotation_control SET paused_providers = paused_providers || $2::text, reason = `+oneMoreReason+`
 			 WHERE NOT $2 = ANY (paused_providers)`, reason, s.Provider)
 	}
-	return o.edit(ctx, actor, `UPDATE rotation_control SET paused = true, reason = `+oneMoreReason+` WHERE NOT paused`, reason)
+	return o.edit(ctx, actor, reason, `UPDATE rotation_control SET paused = true, reason = `+oneMoreReason+` WHERE NOT paused`, reason)
 }
 
 // All pauses of rotation_control share one reason: that of a pause which is
@@ -66,28 +66,28 @@ const oneMoreReason = `CASE WHEN (paused OR paused_providers <> '{}') AND reason
 
 // Resume ends a pause of a scope, and no other one that may hold it too. It
 // returns false where there was none. The reason goes where there is a place
-// for it: none is kept of a wallet or policy that runs.
+// for it: none is kept of a wallet that runs.
 func (o *Operator) Resume(ctx context.Context, s Scope, actor, reason string) (changed bool, err error) {
 	switch {
 	case s.WalletID != 0:
-		return o.edit(ctx, actor, `UPDATE wallets SET paused_reason = NULL WHERE id = $1 AND paused_reason IS NOT NULL`, s.WalletID)
+		return o.edit(ctx, actor, reason, `UPDATE wallets SET paused_reason = NULL WHERE id = $1 AND paused_reason IS NOT NULL`, s.WalletID)
 	case s.PolicyID != 0:
-		return o.edit(ctx, actor, `UPDATE rotation_policies SET paused_reason = NULL WHERE id = $1 AND paused_reason IS NOT NULL`, s.PolicyID)
+		return o.edit(ctx, actor, reason, `UPDATE rotation_policies SET paused_reason = NULL WHERE id = $1 AND paused_reason IS NOT NULL`, s.PolicyID)
 	case s.Provider != "":
-		return o.edit(ctx, actor, `
+		return o.edit(ctx, actor, reason, `
 			UPDATE rotation_control SET paused_providers = array_remove(paused_providers, $1),
 			       reason = CASE WHEN paused OR array_remove(paused_providers, $1) <> '{}' THEN reason ELSE $2 END
 			 WHERE $1 = ANY (paused_providers)`, s.Provider, reason)
 	}
-	return o.edit(ctx, actor, `
+	return o.edit(ctx, actor, reason, `
 		UPDATE rotation_control SET paused = false, reason = CASE WHEN paused_providers <> '{}' THEN reason ELSE $1 END WHERE paused`, reason)
 }
 
-// edit runs one statement under the actor's name, which triggers put on record.
-// It returns whether a row was changed.
-func (o *Operator) edit(ctx context.Context, actor, sql string, args ...any) (changed bool, err error) {
+// edit runs one statement under the actor's name and reason, which triggers put
+// on record. It returns whether a row was changed.
+func (o *Operator) edit(ctx context.Context, actor, reason, sql string, args ...any) (changed bool, err error) {
 	err = pgx.BeginFunc(ctx, o.conn, func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT set_config('rotatord.actor', $1, true)`, actor); err != nil {
+		if _, err := tx.Exec(ctx, `SELECT set_config('rotatord.actor', $1, true), set_config('rotatord.reason', $2, true)`, actor, reason); err != nil {
 			return err
 		}
 		tag, err := tx.Exec(ctx, sql, args...)
