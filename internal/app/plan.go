@@ -84,7 +84,7 @@ type PlannedRun struct {
 }
 
 // localTime is how times of a policy's zone are written.
-const localTime = "Mon 2006-01-02 15:04:05 -07:00"
+const localTime = "Mon 2006-01-02 15:04:05.999999 -07:00"
 
 // MakePlan tells what policies will do, by the code that daemons tick by. It
 // changes nothing and asks no vendor. [store.ErrNoPolicy]

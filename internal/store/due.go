@@ -43,8 +43,11 @@ type Claim struct {
 	// Tick that the rotations will satisfy.
 	Tick time.Time
 	// Before: only wallets that last satisfied a tick before it.
-	Before        time.Time
-	Trigger       Trigger
+	Before  time.Time
+	Trigger Trigger
+	// Until is the end of the run window: nothing is claimed at or after it. Zero:
+	// there is none.
+	Until         time.Time
 	WalletIDs     []int64
 	MaxConcurrent int32 // across all replicas; 0: no limit
 	MaxPerMinute  int32 // across all replicas; 0: no limit
@@ -100,6 +103,10 @@ func (s *Store) Claim(ctx context.Context, c Claim) (Claimed, error) {
 		out.Limited = len(c.WalletIDs) - allowed
 		if err != nil || allowed == 0 {
 			return err
+		}
+		if !c.Until.IsZero() && !s.Now().Before(c.Until) { // it ended while this stood in line
+			out.Limited, out.CanaryWaits = 0, false
+			return nil
 		}
 		rotationIDs := make([]uuid.UUID, len(c.WalletIDs))
 		for i := range rotationIDs {
