@@ -47,7 +47,7 @@ Exit codes: 0 exported and whole, 1 exported and broken, 2 not exported.`,
 		if err := h.settle(); err != nil {
 			return err
 		}
-		after, err := parseSince(since)
+		after, err := parseTime("--since", since)
 		if err != nil {
 			return wrongUse(err)
 		}
@@ -71,7 +71,9 @@ func (f *formatFlag) Set(s string) error {
 	return errors.New("write jsonl or csv")
 }
 
-func parseSince(text string) (time.Time, error) {
+// parseTime reads a moment or a day, in UTC, that was given to a flag; empty is
+// the zero time.
+func parseTime(flag, text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -80,7 +82,7 @@ func parseSince(text string) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, fmt.Errorf("--since: %.40q is not a time: write a day such as 2026-03-01, or 2026-03-01T12:00:00Z", text)
+	return time.Time{}, fmt.Errorf("%s: %.40q is not a time: write a day such as 2026-03-01, or 2026-03-01T12:00:00Z", flag, text)
 }
 
 func (c *cli) export(ctx context.Context, o app.HistoryOptions, format history.Format, since time.Time, path string) error {

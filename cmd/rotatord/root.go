@@ -110,7 +110,7 @@ Exit codes: 0 it worked, 1 it failed, 2 wrong use or a bad configuration.`,
 	}
 	root.SetOut(c.stdout)
 	root.SetErr(c.stderr)
-	root.AddCommand(newServe(c), newMigrate(c), newValidate(c), newWallets(c), newReconcile(c), newRotate(c), newPause(c), newResume(c), newRetry(c), newAbort(c), newDiscard(c), newVerifyHistory(c), newExport(c), newSandbox(c), newDemo(c), newVersion(c))
+	root.AddCommand(newServe(c), newMigrate(c), newValidate(c), newPlan(c), newPolicies(c), newWallets(c), newReconcile(c), newRotate(c), newPause(c), newResume(c), newRetry(c), newAbort(c), newDiscard(c), newVerifyHistory(c), newExport(c), newSandbox(c), newDemo(c), newVersion(c))
 	root.AddCommand(newTorture(c)) // hidden
 	root.SetHelpCommand(newHelp())
 	settle(root.Commands())
@@ -120,7 +120,9 @@ Exit codes: 0 it worked, 1 it failed, 2 wrong use or a bad configuration.`,
 // settle gives commands what all of them have in common.
 func settle(commands []*cobra.Command) {
 	for _, cmd := range commands {
-		cmd.Args = cobra.NoArgs
+		if cmd.Args == nil {
+			cmd.Args = cobra.NoArgs
+		}
 		cmd.Flags().SortFlags = false
 		cmd.DisableFlagsInUseLine = true
 		settle(cmd.Commands())

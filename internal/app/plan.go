@@ -29,7 +29,7 @@ type PlanOptions struct {
 // Plan is what policies will do if nothing is edited any more.
 type Plan struct {
 	Now time.Time `json:"now"` // the database's clock, if there is one
-	// Holds say why nothing starts, whatever the policies say.
+	// Holds say what does not start, whatever the policies say.
 	Holds    []string     `json:"holds"`
 	Policies []PolicyPlan `json:"policies"`
 }
@@ -113,9 +113,9 @@ func MakePlan(ctx context.Context, o PlanOptions) (*Plan, error) {
 	}
 	p.Now = p.Now.UTC()
 	if control.Paused {
-		p.Holds = append(p.Holds, "everything is paused: "+control.Reason)
+		p.Holds = append(p.Holds, "nothing starts: everything is paused: "+control.Reason)
 	} else if len(control.PausedProviders) > 0 {
-		p.Holds = append(p.Holds, fmt.Sprintf("wallets of %s are paused: %s", strings.Join(control.PausedProviders, ", "), control.Reason))
+		p.Holds = append(p.Holds, fmt.Sprintf("no wallet of %s starts: they are paused: %s", strings.Join(control.PausedProviders, ", "), control.Reason))
 	}
 	for _, row := range rows {
 		p.Policies = append(p.Policies, o.plan(row, p.Now))
@@ -172,7 +172,7 @@ func (o PlanOptions) plan(row store.PlannedPolicy, now time.Time) PolicyPlan {
 	if !outlook.Spec.ByHand() {
 		out.Schedule, zone = outlook.Spec.Schedule.String(), outlook.Spec.Schedule.Location()
 	}
-	if row.Cycle != nil {
+	if row.Cycle != nil && o.Propose == nil {
 		out.Cycle = &PlannedCycle{Tick: row.Cycle.Tick.UTC(), Local: row.Cycle.Tick.In(zone).Format(localTime), Total: row.Cycle.Total, Left: row.Left}
 		if end := row.Cycle.Ends.UTC(); !row.Cycle.Ends.IsZero() {
 			out.Cycle.Ends = &end
