@@ -84,7 +84,7 @@ func newAsking(c *cli, r reach, cmd *cobra.Command, needsReason bool) *cobra.Com
 		}
 		asked, err := app.Ask(ctx, r.verb, s.o)
 		if asked != nil {
-			if err := printAsked(c.stdout, *out, asked, s.o.Wait); err != nil {
+			if err := printAsked(c.stdout, *out, asked, s.o.Wait > 0 && err == nil, s.o.Wait); err != nil {
 				return err
 			}
 		}
@@ -99,7 +99,9 @@ func newAsking(c *cli, r reach, cmd *cobra.Command, needsReason bool) *cobra.Com
 	return cmd
 }
 
-func printAsked(w io.Writer, as output, r *app.Requested, waited time.Duration) error {
+// printAsked says what was requested and answered. waited: for so long, and to
+// the end of it.
+func printAsked(w io.Writer, as output, r *app.Requested, waited bool, long time.Duration) error {
 	if as == outputJSON {
 		return printJSON(w, r)
 	}
@@ -116,8 +118,8 @@ func printAsked(w io.Writer, as output, r *app.Requested, waited time.Duration) 
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	if open := r.Count(store.RequestOpen); open > 0 && waited > 0 {
-		fmt.Fprintf(w, "\nOf %d requests %d are still open after %s: is a daemon running?\n", len(r.Requests), open, waited)
+	if open := r.Count(store.RequestOpen); open > 0 && waited {
+		fmt.Fprintf(w, "\nOf %d requests %d are still open after %s: is a daemon running?\n", len(r.Requests), open, long)
 	}
 	for _, why := range r.Holds {
 		fmt.Fprintf(w, "\nHeld: %s.\n", why)

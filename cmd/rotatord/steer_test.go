@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -143,6 +144,27 @@ func TestAsking(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 	eventually(t, "both are rotated", closed)
+}
+
+// TestInterruptedWaiting: who stops waiting is told what was requested.
+func TestInterruptedWaiting(t *testing.T) {
+	s := newSteered(t, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan result, 1)
+	go func() { ended <- rotatord(ctx, nil, "rotate", "--wallet", "1", "--wait", "10m", "--config", s.config) }()
+	eventually(t, "the request is there", func() bool {
+		var n int
+		if err := s.owner.QueryRow(t.Context(), `SELECT count(*) FROM rotation_requests`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n == 1
+	})
+	cancel()
+	r := <-ended
+	if r.want(t, 2, "1        wallet 1  open    -\n"); !strings.Contains(r.stderr, "context canceled") || strings.Contains(r.stdout, "10m") || strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("%+v", r)
+	}
 }
 
 // TestPausing: what is edited, who is on record for it, and what is said.

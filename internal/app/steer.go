@@ -113,21 +113,30 @@ func Ask(ctx context.Context, action string, o SteerOptions) (*Requested, error)
 		return nil, err
 	}
 	defer operator.Close(ctx)
-	r := &Requested{Action: action, Target: o.Target.String(), Requests: []store.Asked{}}
+	r := &Requested{Action: action, Target: o.Target.String(), Requests: []store.Asked{}, Holds: []string{}}
 	var ids []int64
+	wallets := []int64{scope.WalletID}
 	switch {
 	case scope.PolicyID != 0 && action == "rotate":
 		ids, err = operator.AskPolicy(ctx, scope.PolicyID, o.Actor, o.Reason)
 	case scope.PolicyID != 0:
-		var waiting []int64
-		if waiting, err = operator.Waiting(ctx, scope.PolicyID); err == nil {
-			ids, err = operator.Ask(ctx, action, waiting, o.Actor, o.Reason)
+		if wallets, err = operator.Waiting(ctx, scope.PolicyID); err != nil {
+			return nil, err
 		}
+		fallthrough
 	default:
-		ids, err = operator.Ask(ctx, action, []int64{scope.WalletID}, o.Actor, o.Reason)
+		ids, err = operator.Ask(ctx, action, wallets, o.Actor, o.Reason)
 	}
 	if err != nil {
 		return nil, err
+	}
+	// They are there, also when nothing more can be read about them.
+	for i, id := range ids {
+		q := store.Asked{RequestID: id, WalletID: wallets[i], State: store.RequestOpen}
+		if scope.PolicyID != 0 && action == "rotate" {
+			q.Policy = o.Target.Policy
+		}
+		r.Requests = append(r.Requests, q)
 	}
 	if r.Holds, err = operator.Holds(ctx, scope); err != nil {
 		return r, err
@@ -136,15 +145,17 @@ func Ask(ctx context.Context, action string, o SteerOptions) (*Requested, error)
 }
 
 // wait looks until everything is answered, or for so long.
-func (r *Requested) wait(ctx context.Context, operator *store.Operator, ids []int64, most time.Duration) (err error) {
+func (r *Requested) wait(ctx context.Context, operator *store.Operator, ids []int64, most time.Duration) error {
 	waiting, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	tick := time.NewTicker(answerPoll)
 	defer tick.Stop()
 	for over := most == 0; ; {
-		if r.Requests, err = operator.Answers(ctx, ids); err != nil {
+		now, err := operator.Answers(ctx, ids)
+		if err != nil {
 			return err
 		}
+		r.Requests = now
 		if over || r.Count(store.RequestOpen) == 0 {
 			return nil
 		}
@@ -152,7 +163,7 @@ func (r *Requested) wait(ctx context.Context, operator *store.Operator, ids []in
 		case <-tick.C:
 		case <-waiting.Done():
 			if err := ctx.Err(); err != nil {
-				return err
+				return fmt.Errorf("waiting for the answer: %w", err)
 			}
 			over = true
 		}
