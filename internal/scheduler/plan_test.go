@@ -107,10 +107,13 @@ func TestPlannedRunsAreThoseThatHappen(t *testing.T) {
 		}
 		planned = planned[:len(slow)]
 
-		// A daemon that looks often enough to see every tick.
+		// A daemon that looks often enough to see every tick, and wallets that
+		// limits hold back for a while after each.
 		wallets := []Wallet{{ID: 1}, {ID: 1 << 20}, {ID: 1 << 40}}
+		held := make([]time.Duration, len(wallets))
 		for i := range wallets {
 			wallets[i].CycleAt, wallets[i].EligibleAfter = from, from
+			held[i] = rapid.SampledFrom([]time.Duration{0, time.Minute, spec.RunWindow - 1, spec.RunWindow, spec.RunWindow + time.Second, time.Hour}).Draw(rt, "held back")
 		}
 		look := time.Duration(rapid.IntRange(11, 29).Draw(rt, "look")) * time.Second
 		watermark, fired := from, 0
@@ -128,7 +131,7 @@ func TestPlannedRunsAreThoseThatHappen(t *testing.T) {
 			run := planned[fired-1]
 			for i, w := range wallets {
 				d := Due(w, &spec, Moment{Now: now, Tick: watermark})
-				if !d.Due || d.NotBefore.After(now) {
+				if !d.Due || d.NotBefore.After(now) || now.Sub(watermark) < held[i] {
 					continue
 				}
 				if now.Before(run.At.Add(spec.Slot(w.ID))) || !run.Ends.IsZero() && !now.Before(run.Ends) {
@@ -136,8 +139,8 @@ func TestPlannedRunsAreThoseThatHappen(t *testing.T) {
 				}
 				wallets[i].CycleAt = watermark
 			}
-			for _, w := range wallets {
-				if open := spec.Slot(w.ID) + look; w.CycleAt.Before(run.At) && now.Sub(run.At) >= open && (run.Ends.IsZero() || run.Ends.Sub(run.At) > open) {
+			for i, w := range wallets {
+				if open := max(spec.Slot(w.ID), held[i]) + look; w.CycleAt.Before(run.At) && now.Sub(run.At) >= open && (run.Ends.IsZero() || run.Ends.Sub(run.At) > open) {
 					rt.Fatalf("%q: wallet %d has not started by %s in the run %s to %s", spec.Schedule, w.ID, now, run.At, run.Ends)
 				}
 			}
