@@ -125,11 +125,12 @@ func (c *cookbook) generation(walletID int64) int {
 	return 0
 }
 
-// rotated waits until a wallet was rotated n times and nothing is open for it.
+// rotated waits until a wallet was rotated n times or more and nothing is open for
+// it.
 func (c *cookbook) rotated(walletID int64, n int) {
 	c.t.Helper()
 	eventually(c.t, fmt.Sprintf("wallet %d is rotated %d times", walletID, n), func() bool {
-		return c.generation(walletID) == n && c.state(walletID) == ""
+		return c.generation(walletID) >= n && c.state(walletID) == ""
 	})
 }
 
@@ -137,6 +138,14 @@ func (c *cookbook) rotated(walletID int64, n int) {
 func (c *cookbook) state(walletID int64) string {
 	c.t.Helper()
 	return ask[string](c.rig, `SELECT coalesce(rotation_state, '') FROM wallet_status WHERE wallet_id = $1`, walletID)
+}
+
+// heeded waits until the daemon has read what is paused. It does so at the
+// beginning of each round and answers requests later in it: what is asked after
+// an answer meets a round that began after the pause.
+func (c *cookbook) heeded() {
+	c.t.Helper()
+	c.want(c.answer(ask[int64](c.rig, `INSERT INTO rotation_requests (action, wallet_id) VALUES ('abort', 1) RETURNING id`)), "refused: wallet 1 has no open rotation")
 }
 
 // parked waits until the daemon has put a rotation back because of a pause.

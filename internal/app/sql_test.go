@@ -204,6 +204,7 @@ func cookPauses(c *cookbook) {
 	c.rotated(4, 3)
 
 	c.run("Pause a provider", 1)
+	c.heeded()
 	c.want(c.rotate(2), "done")
 	c.parked(2)
 	c.want(run("cold"), "done")
@@ -219,6 +220,7 @@ func cookPauses(c *cookbook) {
 	c.rotated(5, 2)
 
 	c.run("Stop everything", 1)
+	c.heeded()
 	c.want(c.rotate(1), "done")
 	c.parked(1)
 	if seen := c.run("Stop everything", 2); len(seen) != 0 {

@@ -60,7 +60,9 @@ func TestPausesUnderWay(t *testing.T) {
 				faults.Fault{Operation: "cosigner.ceremony", Kind: faults.Status, Status: 503, Wallet: external(2)})
 			r.start()
 			states := func() string {
-				return value[string](r, `SELECT coalesce(string_agg(state, ' ' ORDER BY wallet_id), '') FROM rotations WHERE state <> 'waiting' OR error IS NOT NULL`)
+				return value[string](r, `SELECT coalesce(string_agg(state, ' ' ORDER BY wallet_id), '') FROM rotations
+					WHERE state = 'prepared' OR state = 'waiting' AND error IS NOT NULL
+					   OR state = 'ceremony' AND opened_at > clock_timestamp() - interval '1 s'`) // and so will last into the pause
 			}
 			r.eventually("one is prepared, one has failed, one is in its ceremony", func() bool { return states() == "prepared waiting ceremony" })
 			r.exec(c.pause)
@@ -69,16 +71,15 @@ func TestPausesUnderWay(t *testing.T) {
 				return value[bool](r, `SELECT owner IS NULL AND state = 'waiting' AND coalesce(next_check > clock_timestamp() + interval '2 s', false) FROM rotations WHERE wallet_id = $1`, w[i])
 			}
 			r.eventually("the one that failed is parked", func() bool { return parked(1) })
-			if got := value[string](r, `SELECT state FROM rotations WHERE wallet_id = $1`, w[2]); got != "ceremony" {
-				t.Fatalf("the ceremony was over before the pause: %s", got)
-			}
 			r.breaks()
 			r.rotated(1, w[0])
 			r.eventually("the one whose ceremony failed in the pause is parked", func() bool { return parked(2) })
 			looked := value[time.Time](r, `SELECT min(next_check) FROM rotations`)
 			attempts := value[int](r, `SELECT sum(attempt) FROM rotations`)
 			r.never("an attempt was begun in a pause", func() bool { return value[int](r, `SELECT sum(attempt) FROM rotations`) != attempts },
-				"both were looked at again", func() bool { return value[time.Time](r, `SELECT min(next_check) FROM rotations`).After(looked.Add(pausedLook)) })
+				"both were looked at again", func() bool {
+					return value[time.Time](r, `SELECT min(next_check) FROM rotations`).After(looked.Add(pausedLook))
+				})
 			if got := value[string](r, `SELECT coalesce(string_agg(wallet_id || ' ' || state, ', ' ORDER BY wallet_id), '') FROM rotations`); got != "2 waiting, 3 waiting" {
 				t.Errorf("in the pause there are: %s", got)
 			}
