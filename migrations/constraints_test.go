@@ -131,6 +131,11 @@ var attempts = []attempt{
 	{object: "reconcile_state.reconcile_state_one_row", sql: `INSERT INTO reconcile_state (id) VALUES (false)`},
 	{object: "reconcile_state.reconcile_state_owner_of_a_walk", sql: `UPDATE reconcile_state SET owner = 1`},
 	{object: "provider_state.provider_state_pkey", sql: `INSERT INTO provider_state (provider) VALUES ('dyn'), ('dyn')`},
+	{object: "provider_state.provider_state_circuit_complete", sql: `INSERT INTO provider_state (provider, open_until) VALUES ('dyn', now())`},
+	{object: "provider_state.provider_state_circuit_complete", sql: `INSERT INTO provider_state (provider, open_until, opened_at) VALUES ('dyn', now(), now())`},
+	{object: "provider_state.provider_state_circuit_complete", sql: `INSERT INTO provider_state (provider, probe_wallet) VALUES ('dyn', 1)`},
+	{object: "fleet_state.fleet_state_pkey", sql: `INSERT INTO fleet_state DEFAULT VALUES`},
+	{object: "fleet_state.fleet_state_one_row", sql: `INSERT INTO fleet_state (id) VALUES (false)`},
 
 	{object: "rotations.rotations_pkey", sql: waiting + waiting}, // two open rotations of one wallet
 	{object: "rotations.rotations_state_known", sql: waiting + `ALTER TABLE rotations DISABLE TRIGGER USER; 

@@ -17,7 +17,7 @@ import (
 var files embed.FS
 
 // Latest is the migration this daemon was built with.
-const Latest = 9
+const Latest = 10
 
 const versionTable = "public.rotatord_schema_version"
 

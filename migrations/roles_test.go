@@ -20,7 +20,7 @@ var may = map[string]map[string]string{
 		"rotation_requests": "INSERT", "share_set_history": "INSERT",
 		"wallet_state": "UPDATE", "policy_state": "UPDATE",
 		"rotation_cycles": "INSERT UPDATE", "cycle_counters": "INSERT UPDATE", "provider_state": "INSERT UPDATE",
-		"request_status": "INSERT UPDATE", "reconcile_state": "UPDATE",
+		"request_status": "INSERT UPDATE", "reconcile_state": "UPDATE", "fleet_state": "UPDATE",
 		"rotations": "INSERT UPDATE DELETE", "retirements": "INSERT UPDATE DELETE", "replicas": "INSERT UPDATE DELETE",
 		"history_verifications": "INSERT UPDATE", "history_breaks": "INSERT DELETE",
 	},

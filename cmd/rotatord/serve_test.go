@@ -45,6 +45,7 @@ scheduler:
   heartbeat_timeout: 15s
 rotation:
   backoff: {initial: 200ms, max: 2s}
+  circuit: {pause: 1s, max_pause: 2s}
 providers:
   - name: dynamic
     type: dynamic

@@ -65,6 +65,7 @@ var (
 	policies   = desc("policies", "Policies by state: active, paused (by a person), or quarantined: their row is refused and the last good version, if any, goes on.", "state")
 	cycle      = desc("cycle_wallets", "Wallets of the policy's latest cycle: total when it started, and those that have succeeded and failed.", "policy", "state")
 	commits    = desc("commits_pending", "Rotations that the vendor has swapped and the co-signer has not committed; signing may fail for them.", "cosigner")
+	circuit    = desc("provider_circuit_open", "Whether the provider's circuit is open (1), on all replicas: no attempt begins there, but for one probe at a time.", "provider")
 	oldest     = desc("commit_pending_oldest_timestamp_seconds", "When the oldest of them was swapped, as Unix time; 0: there is none.", "cosigner")
 	verified   = desc("history_verified_timestamp_seconds", "When all histories were last verified in the background, whole or broken, as Unix time; 0: never.")
 	broken     = desc("history_broken", "Wallets whose history does not verify, by the last verification in the background or so far by the one under way.")
@@ -77,7 +78,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (f *fleet) Describe(out chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{inProgress, wallets, ageMax, ageLimit, success, nextRun, policies, cycle, commits, oldest, compared, lastRun, verified, broken} {
+	for _, d := range []*prometheus.Desc{inProgress, wallets, ageMax, ageLimit, success, nextRun, policies, cycle, commits, circuit, oldest, compared, lastRun, verified, broken} {
 		out <- d
 	}
 }
@@ -101,6 +102,7 @@ func (f *fleet) Collect(out chan<- prometheus.Metric) {
 	f.policies(out, read)
 	f.rotations(out, read.open)
 	f.commits(out, read.pending)
+	f.circuits(out, read.circuits)
 	f.compared(out, read.walked)
 	gauge(out, verified, unix(read.verified))
 	gauge(out, broken, float64(read.broken))
@@ -112,6 +114,7 @@ type reading struct {
 	unassigned int64
 	open       []store.OpenCount
 	pending    []store.PendingCommits
+	circuits   map[string]store.Circuit
 	verified   time.Time
 	broken     int64
 	walked     store.Walked
@@ -128,6 +131,9 @@ func (f *fleet) read(ctx context.Context) (r reading, err error) {
 		return r, err
 	}
 	if r.pending, err = f.Store.PendingCommits(ctx); err != nil {
+		return r, err
+	}
+	if r.circuits, err = f.Store.Circuits(ctx); err != nil {
 		return r, err
 	}
 	if r.walked, err = f.Store.Walked(ctx); err != nil {
@@ -212,6 +218,16 @@ func (f *fleet) rotations(out chan<- prometheus.Metric, open []store.OpenCount) 
 	}
 	for k, n := range counts {
 		gauge(out, inProgress, float64(n), k.provider, string(k.state))
+	}
+}
+
+func (f *fleet) circuits(out chan<- prometheus.Metric, open map[string]store.Circuit) {
+	for _, name := range f.Providers {
+		v := 0.0
+		if _, is := open[name]; is {
+			v = 1
+		}
+		gauge(out, circuit, v, name)
 	}
 }
 

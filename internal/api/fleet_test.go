@@ -115,6 +115,19 @@ func (s *scene) want(want map[string]float64) {
 	}
 }
 
+// A circuit shows as open until a success has closed it, its pause over or not;
+// failures that have not opened it do not show.
+func TestCircuitMetric(t *testing.T) {
+	s := newScene(t)
+	s.want(map[string]float64{"rotatord_provider_circuit_open{dynamic}": 0})
+	s.exec(`INSERT INTO provider_state (provider, failures) VALUES ('dynamic', 4)`)
+	s.want(map[string]float64{"rotatord_provider_circuit_open{dynamic}": 0})
+	s.exec(`UPDATE provider_state SET failures = 0, openings = 1, opened_at = now(), open_until = now() - interval '1 minute'`)
+	s.want(map[string]float64{"rotatord_provider_circuit_open{dynamic}": 1})
+	s.exec(`UPDATE provider_state SET openings = 0, opened_at = NULL, open_until = NULL`)
+	s.want(map[string]float64{"rotatord_provider_circuit_open{dynamic}": 0})
+}
+
 // TestEmptyFleetStartsAtZero: an alert must be able to tell "none" from "not
 // measured".
 func TestEmptyFleetStartsAtZero(t *testing.T) {

@@ -118,11 +118,13 @@ func (a *App) newScheduler(cfg *config.Config, walks scheduler.Reconcile, o Opti
 			MinInterval: s.MinInterval, PollInterval: s.PollInterval,
 			HeartbeatInterval: s.HeartbeatInterval, HeartbeatTimeout: s.HeartbeatTimeout,
 			CallTimeout: r.CallTimeout, LookAhead: s.LookAhead, Workers: s.Workers, ShutdownGrace: s.ShutdownGrace,
+			MaxPerHour: int32(s.MaxRotationsPerHour),
 		},
 		Metrics: scheduler.NewMetrics(o.Registry), Reconcile: walks,
 		Rotation: rotation.Options{
 			Providers: a.parties.providers, CoSigner: a.parties.coSigner, Log: o.Log,
-			Metrics: rotation.NewMetrics(o.Registry, a.parties.providerNames()),
+			Metrics: rotation.NewMetrics(o.Registry, a.parties.providerNames(), a.parties.coSignerNames()...),
+			Breaker: store.Breaker{Failures: r.Circuit.Failures, Pause: r.Circuit.Pause, MaxPause: r.Circuit.MaxPause},
 			Timing: rotation.Timing{
 				Call: r.CallTimeout, Ceremony: r.CeremonyTimeout, Approval: r.ApprovalTimeout, Quiet: r.QuietTime,
 				CommitAttention: r.CommitAttentionAfter, BackoffInitial: r.Backoff.Initial, BackoffMax: r.Backoff.Max,

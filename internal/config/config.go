@@ -67,6 +67,9 @@ type Scheduler struct {
 	LookAhead         int           `yaml:"look_ahead"`
 	Workers           int           `yaml:"workers"`
 	ShutdownGrace     time.Duration `yaml:"shutdown_grace"`
+	// MaxRotationsPerHour is for everything that begins, on all replicas; zero:
+	// no limit.
+	MaxRotationsPerHour int `yaml:"max_rotations_per_hour"`
 }
 
 // Rotation is the time limits of one rotation.
@@ -77,6 +80,16 @@ type Rotation struct {
 	QuietTime            time.Duration `yaml:"quiet_time"`
 	Backoff              Backoff       `yaml:"backoff"`
 	ApprovalTimeout      time.Duration `yaml:"approval_timeout"`
+	Circuit              Circuit       `yaml:"circuit"`
+}
+
+// Circuit is the breaker that each provider has, one for all replicas.
+type Circuit struct {
+	// Failures in a row that open it.
+	Failures int `yaml:"failures"`
+	// Pause before the first probe; it doubles up to MaxPause.
+	Pause    time.Duration `yaml:"pause"`
+	MaxPause time.Duration `yaml:"max_pause"`
 }
 
 // Backoff is the wait between attempts, doubling from Initial to Max.
@@ -211,6 +224,7 @@ func Default() *Config {
 			QuietTime:            time.Minute,
 			Backoff:              Backoff{Initial: 5 * time.Second, Max: 15 * time.Minute},
 			ApprovalTimeout:      24 * time.Hour,
+			Circuit:              Circuit{Failures: 5, Pause: 30 * time.Second, MaxPause: 15 * time.Minute},
 		},
 		History:   History{VerifyInterval: 24 * time.Hour},
 		Reconcile: Reconcile{Schedule: "@daily", LimitShare: 25},

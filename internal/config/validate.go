@@ -68,6 +68,7 @@ func scheduler(c *Scheduler, d *decoder) {
 	d.between("scheduler.look_ahead", c.LookAhead, 1, 100_000)
 	d.between("scheduler.workers", c.Workers, 1, 10_000)
 	d.atLeast("scheduler.shutdown_grace", c.ShutdownGrace, 0)
+	d.between("scheduler.max_rotations_per_hour", c.MaxRotationsPerHour, 0, 10_000_000)
 }
 
 func rotation(c *Rotation, s *Scheduler, d *decoder) {
@@ -88,6 +89,11 @@ func rotation(c *Rotation, s *Scheduler, d *decoder) {
 		d.bad("rotation.backoff.max", "%s is shorter than initial, %s: write at least that", short(c.Backoff.Max), short(c.Backoff.Initial))
 	}
 	d.atLeast("rotation.approval_timeout", c.ApprovalTimeout, time.Minute)
+	d.between("rotation.circuit.failures", c.Circuit.Failures, 1, 1000)
+	d.atLeast("rotation.circuit.pause", c.Circuit.Pause, time.Second)
+	if c.Circuit.MaxPause < c.Circuit.Pause {
+		d.bad("rotation.circuit.max_pause", "%s is shorter than pause, %s: write at least that", short(c.Circuit.MaxPause), short(c.Circuit.Pause))
+	}
 }
 
 func (d *decoder) atLeast(key string, got, least time.Duration) bool {

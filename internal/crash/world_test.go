@@ -50,6 +50,7 @@ rotation:
   quiet_time: 2500ms
   approval_timeout: 1m
   backoff: {initial: 200ms, max: 1s}
+  circuit: {pause: 1s, max_pause: 1s}
 history:
   verify_interval: 0s
 providers:

@@ -29,6 +29,7 @@ func (s *stage) config() *config.Config {
 	c.Rotation.CeremonyTimeout = 30 * time.Second
 	c.Rotation.QuietTime = c.Rotation.CallTimeout
 	c.Rotation.Backoff = config.Backoff{Initial: 500 * time.Millisecond, Max: 5 * time.Second}
+	c.Rotation.Circuit.Pause, c.Rotation.Circuit.MaxPause = time.Second, 5*time.Second
 	c.Providers = []config.Provider{{
 		Name: dynamicName, Type: config.TypeDynamic,
 		Dynamic: &config.Dynamic{

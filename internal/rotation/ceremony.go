@@ -29,7 +29,7 @@ func (j *job) open(ctx context.Context, p provider.Provider) (done bool, err err
 	told := false
 	session, err := p.Open(calling, j.attempt(), j.checkpointer(&told))
 	if err != nil {
-		return j.openFailed(err, told)
+		return j.openFailed(atVendor(err), told)
 	}
 	j.session = session
 	j.Metrics.phase(j.r, "open", started)
@@ -238,6 +238,12 @@ func (j *job) notYet(ready provider.Readiness) (done bool, err error) {
 	if now.After(r.OpenedAt.Add(j.Timing.Approval)) {
 		return j.failed(provider.Errorf(provider.Retryable, provider.ReasonPartyUnavailable,
 			"nobody approved within %s; waited for %s", j.Timing.Approval, ready.WaitsFor))
+	}
+	if j.Breaker.Failures > 0 {
+		// Approvals take hours, and the vendor has done its part.
+		if err := j.Store.ProviderAnswered(j.ctx, r.Wallet.Provider, r.Wallet.ID); err != nil {
+			return false, err
+		}
 	}
 	step := store.ParkStep{NextCheck: now.Add(max(ready.CheckAgain, time.Second)), Error: ready.WaitsFor}
 	if ready.WaitsFor != "" {

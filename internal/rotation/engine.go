@@ -57,8 +57,13 @@ type Options struct {
 	// Interval is the shortest time between two ticks of the rotation's policy;
 	// zero: it has no schedule.
 	Interval func(*store.Rotation) time.Duration
-	Metrics  *Metrics
-	Log      *slog.Logger
+	// Breaker of the providers' circuits, the same on all replicas.
+	Breaker store.Breaker
+	// MaxPerHour is how many rotations may begin in an hour, of everything, on
+	// all replicas together; zero: no limit.
+	MaxPerHour int32
+	Metrics    *Metrics
+	Log        *slog.Logger
 }
 
 // Engine runs rotations, each in a goroutine of its own while it is in hand.
@@ -79,6 +84,7 @@ type Engine struct {
 	commits *gate
 	pace    pace
 
+	admit      *recorder[store.AdmitStep]
 	opening    *recorder[store.OpeningStep]
 	retreat    *recorder[store.RetreatStep]
 	checkpoint *recorder[store.CheckpointStep]
@@ -94,11 +100,14 @@ type Engine struct {
 func New(ctx context.Context, o Options) *Engine {
 	ctx, cancel := context.WithCancel(ctx)
 	s := o.Store
-	return &Engine{
+	e := &Engine{
 		Options: o, ctx: ctx, cancel: cancel,
 		running: map[int64]struct{}{}, drained: make(chan struct{}), idle: make(chan struct{}, 1),
-		commits:    newGate(),
-		pace:       defaultPace,
+		commits: newGate(),
+		pace:    defaultPace,
+		admit: newRecorder(func(ctx context.Context, owner int64, steps []store.AdmitStep) (map[int64]bool, error) {
+			return s.Admit(ctx, owner, steps, o.MaxPerHour)
+		}, func(x store.AdmitStep) int64 { return x.WalletID }),
 		opening:    newRecorder(s.Opening, func(x store.OpeningStep) int64 { return x.WalletID }),
 		retreat:    newRecorder(s.Retreat, func(x store.RetreatStep) int64 { return x.WalletID }),
 		checkpoint: newRecorder(s.Checkpoint, func(x store.CheckpointStep) int64 { return x.WalletID }),
@@ -109,6 +118,8 @@ func New(ctx context.Context, o Options) *Engine {
 		baseline:   newRecorder(s.RecordBaseline, func(x store.BaselineStep) int64 { return x.Entry.Row.WalletID }),
 		park:       newRecorder(s.Park, func(x store.ParkStep) int64 { return x.WalletID }),
 	}
+	o.Metrics.coSigners.watch(e.commits)
+	return e
 }
 
 // Submit takes a rotation that belongs to this replica and works on it until

@@ -87,6 +87,9 @@ func (j *job) back(err error, record func(failedAttempt) error) (done bool, stop
 		f.counted++ // a look that failed is an attempt too
 	}
 	f.next = f.at.Add(max(backoff(j.Timing, f.counted), provider.RetryAfter(err)))
+	if err := j.excuse(&f); err != nil {
+		return false, err
+	}
 	switch {
 	case class == provider.RateLimited && reason != provider.ReasonCoSigner:
 		// Not the wallet's fault: the attempt does not count.
@@ -105,7 +108,7 @@ func (j *job) back(err error, record func(failedAttempt) error) (done bool, stop
 		}
 	}
 	r.State, r.Attempt, r.NextCheck = store.Waiting, f.counted, f.next
-	r.ErrorClass, r.Error, r.Attention = class, err.Error(), attentionOf(err)
+	r.ErrorClass, r.Error, r.Attention = f.class, err.Error(), attentionOf(err)
 	return false, nil
 }
 

@@ -36,9 +36,9 @@ func (j *job) found(ctx context.Context, p provider.Provider) (done bool, err er
 		return j.sessionLost(ctx, p, err)
 	case class == provider.Retryable || class == provider.RateLimited:
 		// What may be under way is not given up because nobody could be asked.
-		return j.stay(err)
+		return j.stay(atVendor(err))
 	}
-	return j.failed(err)
+	return j.failed(atVendor(err))
 }
 
 // sessionLost gives the attempt up, unless the vendor has left the old share

@@ -65,7 +65,7 @@ func inspect(ctx context.Context, p provider.Provider, w provider.Wallet, timeou
 	if err == nil && v.ActiveShareSet == "" {
 		err = provider.Errorf(provider.Terminal, provider.ReasonInvalidState, "the vendor names no active share set for this wallet")
 	}
-	return v, err
+	return v, atVendor(err)
 }
 
 // told says whether the vendor has told which share set is active, although it

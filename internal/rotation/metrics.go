@@ -15,11 +15,14 @@ type Metrics struct {
 	failures  *prometheus.CounterVec
 	duration  *prometheus.HistogramVec
 	delay     *prometheus.HistogramVec
+	coSigners *gateMetric
 }
 
-// NewMetrics registers the metrics, with every reason of every provider at 0.
-func NewMetrics(reg prometheus.Registerer, providers []string) *Metrics {
+// NewMetrics registers the metrics, with every reason of every provider and
+// every co-signer at 0.
+func NewMetrics(reg prometheus.Registerer, providers []string, coSigners ...string) *Metrics {
 	m := &Metrics{
+		coSigners: newGateMetric(coSigners),
 		rotations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "rotatord_rotations_total",
 			Help: "Rotations that ended, by result. reconciled: the record followed a share set that was activated without it.",
@@ -39,7 +42,7 @@ func NewMetrics(reg prometheus.Registerer, providers []string) *Metrics {
 			Buckets: []float64{.1, .5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600, 24 * 3600},
 		}, []string{"policy"}),
 	}
-	reg.MustRegister(m.rotations, m.failures, m.duration, m.delay)
+	reg.MustRegister(m.rotations, m.failures, m.duration, m.delay, m.coSigners)
 	for _, p := range providers {
 		for _, r := range provider.Reasons {
 			m.failures.WithLabelValues(p, string(r))

@@ -1,8 +1,11 @@
 package rotation
 
 import (
+	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
@@ -124,4 +127,36 @@ func TestMetricsTellTheStory(t *testing.T) {
 			t.Errorf("%s%v is %v, want %v", tt.metric, tt.labels, got, tt.want)
 		}
 	}
+}
+
+// The co-signers that get no promotions from this replica show as open, those of
+// the configuration from the start.
+func TestCoSignerCircuitMetric(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := prometheus.NewRegistry()
+		m := NewMetrics(reg, nil, "lisbon", "porto")
+		want := func(lisbon, porto int) {
+			t.Helper()
+			if err := testutil.GatherAndCompare(reg, strings.NewReader(fmt.Sprintf(`
+# HELP rotatord_cosigner_circuit_open Whether this replica promotes nothing through the co-signer, because commits fail there (1), or does (0).
+# TYPE rotatord_cosigner_circuit_open gauge
+rotatord_cosigner_circuit_open{cosigner="lisbon"} %d
+rotatord_cosigner_circuit_open{cosigner="porto"} %d
+`, lisbon, porto)), "rotatord_cosigner_circuit_open"); err != nil {
+				t.Error(err)
+			}
+		}
+		want(0, 0)
+		g := newGate()
+		m.coSigners.watch(g)
+		g.failed("porto")
+		want(0, 1)
+		pause(t.Context(), gateMemory+time.Second) // without news one may find out
+		want(0, 0)
+		g.failed("porto")
+		g.failed("lisbon")
+		want(1, 1)
+		g.succeeded("porto")
+		want(1, 0)
+	})
 }

@@ -47,6 +47,11 @@ func (j *job) stay(err error) (done bool, stop error) {
 			return false, err
 		}
 	}
+	if r.ErrorClass == "" { // else this rotation has been counted in this state
+		if _, err := j.blame(err); err != nil {
+			return false, err
+		}
+	}
 	j.Metrics.failure(r, reason)
 	j.log.Warn("rotation cannot go on", "state", r.State, "attempt_id", r.AttemptID, "class", class, "reason", reason,
 		"attention", step.Attention, "error", err)

@@ -65,10 +65,10 @@ func (j *job) promote(ctx context.Context, p provider.Provider) (done bool, err 
 	case active != r.OldShareSet:
 		return j.stay(j.strange(active))
 	case asked == nil:
-		return j.stay(provider.Errorf(provider.InDoubt, provider.ReasonProviderError,
-			"the vendor accepted the swap, but share set %s is still active", active))
+		return j.stay(atVendor(provider.Errorf(provider.InDoubt, provider.ReasonProviderError,
+			"the vendor accepted the swap, but share set %s is still active", active)))
 	default:
-		return j.stay(refused(asked))
+		return j.stay(refused(atVendor(asked)))
 	}
 }
 

@@ -43,6 +43,12 @@ func (j *job) wait(ctx context.Context, p provider.Provider) (done bool, err err
 	if until := j.mayNotBegin(); !until.IsZero() {
 		return true, j.parkUntil(until)
 	}
+	switch until, err := j.admitted(ctx); {
+	case err != nil:
+		return false, err
+	case !until.IsZero():
+		return true, j.parkUntil(until)
+	}
 	if err := j.look(ctx, p); err != nil {
 		return j.failed(err)
 	}

@@ -10,8 +10,8 @@ import (
 
 // blocked is the providers of which nothing may begin: paused ones, whose
 // wallets a walk passes over, because a pause may last for days; and held
-// ones, whose wallets it waits for.
-type blocked struct{ paused, held []string }
+// ones, whose wallets it waits for. Of a half open one, a single wallet may.
+type blocked struct{ paused, held, half []string }
 
 func (d *dispatcher) blocked() blocked {
 	control, now := d.policies.control(), d.Store.Now()
@@ -21,7 +21,26 @@ func (d *dispatcher) blocked() blocked {
 			b.held = append(b.held, name)
 		}
 	}
+	for name, c := range control.Circuits {
+		switch {
+		case slices.Contains(b.paused, name) || slices.Contains(b.held, name):
+		case c.OpenUntil.After(now) || c.Probing || d.probed[name]:
+			b.held = append(b.held, name)
+		default:
+			b.half = append(b.half, name)
+		}
+	}
 	return b
+}
+
+// heed is told of the open circuits that were read before and now.
+func (d *dispatcher) heed(before, now map[string]store.Circuit) {
+	clear(d.probed)
+	for name := range before {
+		if _, open := now[name]; !open {
+			d.Log.Info("circuit closed: the provider answers again", "provider", name)
+		}
+	}
 }
 
 // startable picks those of the look ahead that may begin, as many as workers
@@ -56,10 +75,10 @@ func (d *dispatcher) startable(ctx context.Context, p *policy, w *sweep) (ids []
 // unblocked parts wallets by what their providers allow.
 func (d *dispatcher) unblocked(ctx context.Context, ids []int64) (free, paused, held []int64, err error) {
 	b := d.blocked()
-	if len(b.paused)+len(b.held) == 0 {
+	if len(b.paused)+len(b.held)+len(b.half) == 0 {
 		return ids, nil, nil, nil
 	}
-	of, err := d.Store.OfProviders(ctx, ids, slices.Concat(b.paused, b.held))
+	of, err := d.Store.OfProviders(ctx, ids, slices.Concat(b.paused, b.held, b.half))
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -69,6 +88,9 @@ func (d *dispatcher) unblocked(ctx context.Context, ids []int64) (free, paused, 
 			free = append(free, id)
 		case slices.Contains(b.paused, name):
 			paused = append(paused, id)
+		case slices.Contains(b.half, name) && !d.probed[name]:
+			d.probed[name] = true
+			free = append(free, id)
 		default:
 			held = append(held, id)
 		}

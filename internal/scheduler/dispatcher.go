@@ -28,15 +28,16 @@ type dispatcher struct {
 	waiting  []int32                // policies (0: none) with rotations that may be taken
 	rescue   map[int32]store.Cursor // walks through the emergency band
 	counted  map[obstacle]time.Time // when skips were counted last
+	probed   map[string]bool        // providers that were given a wallet to probe since circuits were read
 	// When the rarer looks are due.
 	reloadAt, orphansAt, rescueAt time.Time
 }
 
 func newDispatcher(s *Scheduler, l *lease, working context.Context) *dispatcher {
 	d := &dispatcher{Scheduler: s, lease: l, sweeps: map[int32]*sweep{}, rescue: map[int32]store.Cursor{},
-		counted: map[obstacle]time.Time{}, clock: newWakeClock(s.Store.Now, func() { poke(s.wakeup) })}
+		counted: map[obstacle]time.Time{}, probed: map[string]bool{}, clock: newWakeClock(s.Store.Now, func() { poke(s.wakeup) })}
 	o := s.Rotation
-	o.Store, o.Lease, o.Held, o.Interval = s.Store, l, d.held, d.interval
+	o.Store, o.Lease, o.Held, o.Interval, o.MaxPerHour = s.Store, l, d.held, d.interval, s.Config.MaxPerHour
 	d.engine = rotation.New(working, o)
 	return d
 }

@@ -63,10 +63,11 @@ func (d *dispatcher) rescuePolicy(ctx context.Context, p *policy) (more bool, er
 		return false, err
 	}
 	ids, last := d.inBand(p, page, now)
-	free, _, _, err := d.unblocked(ctx, ids)
+	free, _, held, err := d.unblocked(ctx, ids)
 	if err != nil {
 		return false, err
 	}
+	d.count(p, SkipBreaker, len(held))
 	if len(free) > 0 {
 		limited, err := d.rescueWallets(ctx, p, free, before, p.spec.EmergencyTick(now))
 		if limited || err != nil {
@@ -106,7 +107,8 @@ func (d *dispatcher) inBand(p *policy, page []store.BandWallet, now time.Time) (
 func (d *dispatcher) rescueWallets(ctx context.Context, p *policy, ids []int64, before, tick time.Time) (limited bool, err error) {
 	slices.Sort(ids)
 	claimed, err := d.Store.Claim(ctx, store.Claim{Owner: d.lease.epoch, PolicyID: p.row.ID, Tick: tick, Before: before,
-		Trigger: store.Emergency, WalletIDs: ids, MaxConcurrent: p.spec.MaxConcurrent, MaxPerMinute: p.spec.MaxPerMinute})
+		Trigger: store.Emergency, WalletIDs: ids, MaxConcurrent: p.spec.MaxConcurrent, MaxPerMinute: p.spec.MaxPerMinute,
+		MaxPerHour: d.Config.MaxPerHour})
 	if err != nil {
 		return false, err
 	}

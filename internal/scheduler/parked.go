@@ -82,8 +82,9 @@ func (d *dispatcher) adopt(ctx context.Context) error {
 	return nil
 }
 
-// held says until when no attempt may be begun for a rotation. It is called by
-// the engine's goroutines.
+// held says until when no attempt may be begun for a rotation, by what was read
+// last. It is called by the engine's goroutines. Where a circuit is open the
+// database has the last word, when this has let an attempt pass.
 func (d *dispatcher) held(r *store.Rotation) time.Time {
 	now := d.Store.Now()
 	control := d.policies.control()
@@ -93,6 +94,9 @@ func (d *dispatcher) held(r *store.Rotation) time.Time {
 	}
 	if until := control.HoldUntil[r.Wallet.Provider]; until.After(now) {
 		return until
+	}
+	if c, open := control.Circuits[r.Wallet.Provider]; open && c.OpenUntil.After(now) {
+		return c.OpenUntil
 	}
 	if p == nil || !p.runs {
 		return time.Time{}

@@ -96,6 +96,7 @@ func (d *dispatcher) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	d.heed(d.policies.control().Circuits, control.Circuits)
 	d.policies.setControl(control)
 	select {
 	case <-d.edited:

@@ -10,7 +10,7 @@ import (
 	"github.com/rotatord/rotatord/internal/store"
 )
 
-// Config of a scheduler; all values must be positive.
+// Config of a scheduler; all values must be positive, but for MaxPerHour.
 type Config struct {
 	// MinInterval is the smallest interval that a schedule may have.
 	MinInterval time.Duration
@@ -25,6 +25,9 @@ type Config struct {
 	LookAhead int
 	// Workers is how many rotations this replica works on at a time.
 	Workers int
+	// MaxPerHour is how many rotations may begin in an hour, of everything, on
+	// all replicas together; zero: no limit.
+	MaxPerHour int32
 	// ShutdownGrace is how long running rotations may take to end.
 	ShutdownGrace time.Duration
 }

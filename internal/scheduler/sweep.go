@@ -119,7 +119,7 @@ func (d *dispatcher) claim(ctx context.Context, p *policy, c store.Cycle, w *swe
 	end, _ := windowEnd(p, c)
 	claimed, err := d.Store.Claim(ctx, store.Claim{Owner: d.lease.epoch, PolicyID: c.PolicyID, Tick: c.Tick, Before: c.Tick,
 		Trigger: c.Trigger, Until: end, WalletIDs: ids, MaxConcurrent: p.spec.MaxConcurrent, MaxPerMinute: p.spec.MaxPerMinute,
-		FailureBudget: p.spec.FailureBudget, Canary: p.spec.Canary})
+		MaxPerHour: d.Config.MaxPerHour, FailureBudget: p.spec.FailureBudget, Canary: p.spec.Canary})
 	if err != nil {
 		return false, err
 	}

@@ -8,13 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Control is the one row of rotation_control, and how long each provider
-// asked to be left alone.
+// Control is the one row of rotation_control, how long each provider asked to
+// be left alone, and whose circuit is open.
 type Control struct {
 	Paused          bool
 	PausedProviders []string
 	Reason          string
 	HoldUntil       map[string]time.Time
+	Circuits        map[string]Circuit // the open ones
 }
 
 // Control reads what is paused and held.
@@ -35,6 +36,9 @@ func (s *Store) Control(ctx context.Context) (Control, error) {
 		return nil
 	}); err != nil {
 		return Control{}, fmt.Errorf("reading held providers: %w", err)
+	}
+	if c.Circuits, err = s.Circuits(ctx); err != nil {
+		return Control{}, err
 	}
 	return c, nil
 }

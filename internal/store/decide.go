@@ -120,7 +120,7 @@ var promotedSQL = appendSQL("promotion",
 	[]extraColumn{{"due_at", "timestamptz"}}, `,
 x AS (
     INSERT INTO retirements (wallet_id, new_share_set, old_share_set, rotation_id, attempt_id, fingerprint, refs, promoted_at, due_at)
-    SELECT wallet_id, share_set, replaced, rotation_id, attempt_id, fingerprint, refs, decided_at, due_at FROM w WHERE due_at IS NOT NULL)`)
+    SELECT wallet_id, share_set, replaced, rotation_id, attempt_id, fingerprint, refs, decided_at, due_at FROM w WHERE due_at IS NOT NULL),`+healed)
 
 // Promoted enters promoted: head, history and retirement in one statement.
 func (s *Store) Promoted(ctx context.Context, owner int64, steps []PromotedStep) (map[int64]bool, error) {

@@ -51,6 +51,7 @@ type Claim struct {
 	WalletIDs     []int64
 	MaxConcurrent int32 // across all replicas; 0: no limit
 	MaxPerMinute  int32 // across all replicas; 0: no limit
+	MaxPerHour    int32 // of everything, across all replicas; 0: no limit. A brake here, Admit is exact
 	FailureBudget int32 // failed wallets of this tick; 0: no limit
 	Canary        int32 // so many first, the rest when they succeeded; 0: none
 }

@@ -13,6 +13,13 @@ import (
 // many of the wallets may be claimed now.
 func (s *Store) allowance(ctx context.Context, tx pgx.Tx, c Claim, now time.Time, out *Claimed) (allowed int, err error) {
 	allowed = len(c.WalletIDs)
+	if c.MaxPerHour > 0 {
+		room, err := roomInHour(ctx, tx, c.MaxPerHour)
+		if err != nil {
+			return 0, err
+		}
+		allowed = min(allowed, room)
+	}
 	if c.MaxConcurrent > 0 || c.MaxPerMinute > 0 || c.FailureBudget > 0 || c.Canary > 0 {
 		var until *time.Time
 		var underWay, claimed, succeeded, failed int
@@ -30,10 +37,11 @@ func (s *Store) allowance(ctx context.Context, tx pgx.Tx, c Claim, now time.Time
 				  FROM cycle_counters WHERE policy_id = $1 AND tick = $2`, c.PolicyID, c.Tick).Scan(&claimed, &succeeded, &failed); err != nil {
 				return 0, err
 			}
+			before := allowed
 			if allowed, out.Stop = trial(c, allowed, claimed, succeeded, failed); out.Stop != "" {
 				return 0, nil
 			}
-			out.CanaryWaits = allowed < len(c.WalletIDs)
+			out.CanaryWaits = allowed < before
 		}
 		if c.MaxConcurrent > 0 {
 			if err := tx.QueryRow(ctx, underWaySQL, c.PolicyID).Scan(&underWay); err != nil {
@@ -42,7 +50,7 @@ func (s *Store) allowance(ctx context.Context, tx pgx.Tx, c Claim, now time.Time
 			allowed = min(allowed, max(int(c.MaxConcurrent)-underWay, 0))
 		}
 		if c.MaxPerMinute > 0 {
-			allowed = min(allowed, paced(until, now, c.MaxPerMinute))
+			allowed = min(allowed, paced(until, now, c.MaxPerMinute, time.Minute))
 		}
 	}
 	return allowed, nil
@@ -68,18 +76,18 @@ const underWaySQL = `
 SELECT count(*) FROM rotations
  WHERE policy_id = $1 AND (state IN ('opening', 'ceremony', 'prepared', 'promoted') OR (state = 'waiting' AND owner IS NOT NULL))`
 
-// pace spaces starts so that any 60 seconds see at most perMinute of them: a
-// tenth may start at once, the rest one slot apart (the generic cell rate
-// algorithm: burst + 60 s / slot = perMinute).
-func pace(perMinute int32) (burst int, slot time.Duration) {
-	burst = max(1, int(perMinute)/10)
-	return burst, time.Minute / time.Duration(max(1, int(perMinute)-burst))
+// pace spaces starts so that any time of length per sees at most limit of
+// them: a tenth may start at once, the rest one slot apart (the generic cell
+// rate algorithm: burst + per / slot = limit).
+func pace(limit int32, per time.Duration) (burst int, slot time.Duration) {
+	burst = max(1, int(limit)/10)
+	return burst, per / time.Duration(max(1, int(limit)-burst))
 }
 
 // paced is how many rotations may start now, given until when earlier starts
 // have used up the slots.
-func paced(until *time.Time, now time.Time, perMinute int32) int {
-	burst, slot := pace(perMinute)
+func paced(until *time.Time, now time.Time, limit int32, per time.Duration) int {
+	burst, slot := pace(limit, per)
 	ahead := time.Duration(0)
 	if until != nil && until.After(now) {
 		ahead = until.Sub(now)
@@ -89,7 +97,7 @@ func paced(until *time.Time, now time.Time, perMinute int32) int {
 
 // spend books n starts.
 func (s *Store) spend(ctx context.Context, tx pgx.Tx, c Claim, now time.Time, n int) error {
-	_, slot := pace(c.MaxPerMinute)
+	_, slot := pace(c.MaxPerMinute, time.Minute)
 	_, err := tx.Exec(ctx, `UPDATE policy_state SET started_until = greatest(started_until, $2) + $3 WHERE policy_id = $1`,
 		c.PolicyID, now, time.Duration(n)*slot)
 	return err

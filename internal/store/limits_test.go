@@ -14,7 +14,7 @@ import (
 func TestPace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		perMinute := rapid.Int32Range(1, 2000).Draw(t, "per_minute")
-		burst, slot := pace(perMinute)
+		burst, slot := pace(perMinute, time.Minute)
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 		var until *time.Time
 		var starts []time.Time
@@ -23,7 +23,7 @@ func TestPace(t *testing.T) {
 		longest := rapid.SampledFrom([]time.Duration{slot, time.Duration(burst) * slot, 30 * time.Second}).Draw(t, "longest pause")
 		for range 200 {
 			now = now.Add(time.Duration(rapid.Int64Range(0, int64(longest)).Draw(t, "pause")))
-			n := min(paced(until, now, perMinute), rapid.SampledFrom([]int{1, burst, 3000}).Draw(t, "wanted"))
+			n := min(paced(until, now, perMinute, time.Minute), rapid.SampledFrom([]int{1, burst, 3000}).Draw(t, "wanted"))
 			if n == 0 {
 				continue
 			}
@@ -55,11 +55,11 @@ func TestPace(t *testing.T) {
 func TestPaceIsUsedUp(t *testing.T) {
 	for _, perMinute := range []int32{1, 2, 3, 10, 60, 600, 100_000} {
 		now := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-		_, slot := pace(perMinute)
+		_, slot := pace(perMinute, time.Minute)
 		var until *time.Time
 		total := 0
 		for range 10 * 60 * 10 { // ten minutes, ten asks a second
-			n := paced(until, now, perMinute)
+			n := paced(until, now, perMinute, time.Minute)
 			if n > 0 {
 				from := now
 				if until != nil && until.After(now) {
@@ -71,7 +71,7 @@ func TestPaceIsUsedUp(t *testing.T) {
 			now = now.Add(100 * time.Millisecond)
 		}
 		// What is given up for the burst is all that is given up.
-		burst, _ := pace(perMinute)
+		burst, _ := pace(perMinute, time.Minute)
 		if want := 10 * max(1, int(perMinute)-burst) * 99 / 100; total < want {
 			t.Errorf("%d per minute: %d starts in ten minutes, want %d at least", perMinute, total, want)
 		}

@@ -51,6 +51,7 @@ rotation:
   quiet_time: %s
   approval_timeout: 1m
   backoff: {initial: 300ms, max: 3s}
+  circuit: {pause: 1s, max_pause: 3s}
 providers:
   - name: dynamic
     type: dynamic

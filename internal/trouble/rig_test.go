@@ -132,6 +132,7 @@ func newRig(t *testing.T, dsn string, o sandbox.Options) *rig {
 	s.HeartbeatInterval, s.HeartbeatTimeout = 500*time.Millisecond, 3*time.Second
 	c.Rotation.CallTimeout, c.Rotation.CeremonyTimeout, c.Rotation.QuietTime = time.Second, 10*time.Second, time.Second
 	c.Rotation.Backoff = config.Backoff{Initial: 500 * time.Millisecond, Max: 2 * time.Second}
+	c.Rotation.Circuit.Failures = 1000 // calls are to hang time and again, and an open circuit would spare them
 	c.Providers = []config.Provider{{Name: "dynamic", Type: config.TypeDynamic, Dynamic: &config.Dynamic{
 		BaseURL: info.Dynamic.BaseURL, EnvironmentID: info.Dynamic.EnvironmentID,
 		APIToken: config.NewSecret(info.Dynamic.APIToken), Auth: config.AuthTokenExchange, CoSigner: "vault",
