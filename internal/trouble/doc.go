@@ -8,7 +8,8 @@
 // configuration: so many rotations in hand, each with so many goroutines and
 // so many calls in a time; see budget.
 //
-// The longer outage that docs/reliability.md speaks of:
+// They measure the whole process, so they run one after the other, for minutes:
 //
-//	go test ./internal/trouble -run TestDatabaseDown -outage 1m
+//	go test -tags trouble ./internal/trouble
+//	go test -tags trouble ./internal/trouble -run TestDatabaseDown -outage 1m
 package trouble
