@@ -249,7 +249,11 @@ func (w *world) settles() {
 		}
 	}()
 	w.until("everything is settled", func() bool {
-		still = ask[string](w, open)
+		if still = ask[string](w, open); still == "" && w.person != nil {
+			// It may have come to where a person acts a moment ago.
+			w.person()
+			still = ask[string](w, open)
+		}
 		return still == ""
 	})
 }
